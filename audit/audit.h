@@ -6,7 +6,8 @@
  *
  * Messages (base/imsg.h), id = the core's number of the record:
  *   core → audit  AUDIT_CONFIGURE  directory, mode
- *   audit → core  AUDIT_READY      u64 next index, string log id
+ *   audit → core  AUDIT_READY      u64 next index, u64 recovered index, string log id. `recovered` is the next index
+ *                                  as found on disk, before this start wrote event records of its own
  *   core → audit  AUDIT_APPEND     payload: one canonical JSON object without index, prev, time (added here)
  *   audit → core  AUDIT_DURABLE    u64 index                       after the fdatasync of its batch
  *   audit → core  AUDIT_FAILED     sentence; no record is accepted afterwards, the process exits

@@ -162,7 +162,8 @@ struct engine_job {
     float *out_scores;
 
     /* CALL: `call` runs on a worker and its return value becomes `status`; for work that must not stop a loop */
-    int (*call)(void *user, struct error *reterr);
+    int (*call)(void *call_user, struct error *reterr);
+    void *call_user;
 
     uint64_t deadline_ns; /* monotonic; 0: none. Expired work is dropped before it is computed */
     void *user;           /* the submitter's */

@@ -72,6 +72,7 @@ struct ipc_request {
     char subject[257];
     char idem[129];
     char traceparent[56];
+    char target[IPC_ID_SIZE];   /* op CANCEL: the id of the request to cancel; the cancel has an id of its own */
     uint32_t want;
     uint32_t part_count;
     struct ipc_part parts[IPC_MAX_PARTS];

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Model files by name, each opened once and shared by all generations that use it. A model that no generation uses any
+ * more is closed by models_sweep. Thread-safe.
+ */
+#ifndef BUCKLER_DAEMON_MODELS_H
+#define BUCKLER_DAEMON_MODELS_H
+
+#include "base/error.h"
+#include "daemon/settings.h"
+#include "engine/engine.h"
+
+struct models;
+
+struct models *models_new(struct engine *engine, const struct settings *settings);
+struct models *models_free(struct models *models);
+
+struct engine *models_engine(const struct models *models);
+
+/* As classifier_env.model and classifier_env.data_path (classifiers/classifier.h); `user` is the struct models. */
+int models_open(void *user, const char *name, struct engine_model **ret, struct error *reterr) MUST_CHECK;
+int models_data_path(void *user, const char *name, char *out, size_t out_size, struct error *reterr) MUST_CHECK;
+
+/* Closes the models that only this table still holds. */
+void models_sweep(struct models *models);
+
+#endif

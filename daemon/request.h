@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One request on its way. All of it lives on the loop's thread; the engine sees its jobs only. It is freed when its ten
+ * steps are done, which for a request that ended early is after the engine gave back the last job.
+ */
+#ifndef BUCKLER_DAEMON_REQUEST_H
+#define BUCKLER_DAEMON_REQUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "classifiers/classifier.h"
+#include "daemon/daemon.h"
+#include "decode/decode.h"
+#include "ipc/ipc.h"
+
+enum { REQUEST_ARENA_BYTES = 256 << 20 };
+
+enum request_origin { REQUEST_INVALID, REQUEST_CLIENT, REQUEST_EXAMPLE, REQUEST_EVENT };
+
+enum request_stage { STAGE_DECODE, STAGE_PLAN, STAGE_SCORE, STAGE_RECORD, STAGE_COUNT };
+
+struct request {
+    struct daemon *daemon;
+    struct request *next, *previous;   /* the table */
+    struct request *next_record;       /* waiting for audit */
+    enum request_origin origin;
+    uint64_t number;                   /* the core's own */
+    uint64_t front_id, front_epoch;    /* where the reply goes */
+    struct ipc_request in;
+    struct generation *generation;
+    const struct bound_policy *policy; /* NULL until admitted */
+    struct arena arena;
+
+    unsigned step;                     /* index into the step table */
+    bool waiting;                      /* a step returned WAIT */
+    unsigned pending;                  /* decode jobs that are out */
+    unsigned engine_pending;           /* engine jobs that are out: the arena must stay */
+    uint64_t received_ns, received_unix_ns, deadline_ns;
+    uint64_t stage_ns[STAGE_COUNT];
+    uint64_t stage_started_ns;
+
+    struct decode_job decode[IPC_MAX_PARTS];
+    char commitments[IPC_MAX_PARTS][65]; /* hex HMAC-SHA-256 of each part */
+    bool committed;
+    char subject_commitment[65];
+    struct engine_job commit_job, plan_job;
+    bool planned;                      /* plan_job came home: the tasks are the loop's again */
+
+    struct classifier_part parts[IPC_MAX_PARTS];
+    struct classifier_input classifier_input;
+    struct classifier_task tasks[POLICY_MAX_CLASSIFIERS];
+    bool task_planned[POLICY_MAX_CLASSIFIERS];
+
+    struct policy_part policy_parts[IPC_MAX_PARTS];
+    struct classifier_coverage coverage[IPC_MAX_PARTS];
+    struct score *scores;              /* of all classifiers, in the arena */
+    size_t score_count;
+
+    /* the outcome */
+    bool failed;                       /* it went the way of FAIL */
+    enum policy_failure failure;
+    uint16_t status;
+    const char *code;                  /* static */
+    char code_space[33];
+    char detail[256];
+    uint32_t retry_after_ms;
+    struct policy_decision decision;
+    bool recorded, durable;
+    uint64_t audit_index;
+
+    char *event_json;                  /* origin EVENT: the record itself; it has steps 8 to 10 only */
+    void (*example_done)(struct request *r); /* origin EXAMPLE: instead of record and reply */
+    void *user;
+};
+
+/* A request from the front: takes over `in` (descriptors included). */
+void request_start(struct daemon *d, uint64_t front_id, const struct ipc_request *in);
+
+/* A policy's example, judged under `generation` as a request would be. 0 or -errno; then `done` is not called. */
+int request_start_example(struct daemon *d, struct generation *generation, const struct bound_policy *policy,
+                          const struct policy_example *example, void (*done)(struct request *r),
+                          void *user) MUST_CHECK;
+
+/* An event record (start, policies loaded, stop): takes over malloc'ed canonical JSON. */
+void request_record_event(struct daemon *d, char *json);
+
+/* Events that move requests on. */
+void request_engine_done(struct engine_job *job);
+void request_durable(struct daemon *d, uint64_t number, uint64_t index);
+void request_audit_lost(struct daemon *d);                          /* audit will not come back */
+void request_audit_back(struct daemon *d, uint64_t recovered_next); /* it came back with this many records on disk */
+void request_deadlines(struct daemon *d);                           /* the earliest deadline passed */
+
+/* Fails a request with the status that belongs to the code; `detail` is for the client. Returns for use in steps. */
+void request_fail(struct request *r, enum policy_failure failure, uint16_t status, const char *code,
+                  const char *detail, ...) __attribute__((format(printf, 5, 6)));
+
+/* reply.c: frame 0 of the reply, malloc'ed JSON. */
+char *reply_json(const struct request *r);
+
+/* record.c: the canonical JSON of the audit record, malloc'ed. */
+char *record_json(const struct request *r);
+
+#endif
