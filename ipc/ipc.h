@@ -10,7 +10,7 @@
  *   front → core  IPC_READY      endpoints, one a line   sockets are bound
  *   front → core  IPC_FAILED     sentence                sockets could not be bound; the front exits
  *   front → core  IPC_REQUEST    struct ipc_request, one sealed memfd a part
- *   core → front  IPC_REPLY      JSON of frame 0         exactly one a request
+ *   core → front  IPC_REPLY      JSON of frame 0         exactly one a request; sealed memfds become frames 1…
  */
 #ifndef BUCKLER_IPC_IPC_H
 #define BUCKLER_IPC_IPC_H
@@ -36,6 +36,8 @@ enum {
     IPC_MAX_TOTAL_BYTES = 32 << 20,
     IPC_MAX_ENDPOINTS = 8,
     IPC_MAX_UIDS = 64,
+    IPC_MAX_KEYS = 64,
+    IPC_KEY_SIZE = 41, /* Z85 of 32 bytes and a NUL */
     IPC_ID_SIZE = 65,
     IPC_NAME_SIZE = 65,
 };
@@ -81,6 +83,13 @@ struct ipc_request {
     uint16_t status;
     char code[33];
     char detail[257];
+    uint32_t retry_after_ms; /* 0: a retry does not help */
+};
+
+/* A client key that CURVE accepts, and the tenant it stands for. */
+struct ipc_key {
+    char public_key[IPC_KEY_SIZE];
+    char tenant[IPC_NAME_SIZE];
 };
 
 struct ipc_settings {
@@ -91,6 +100,9 @@ struct ipc_settings {
     uint32_t uids[IPC_MAX_UIDS];
     uint32_t window;                        /* most open requests of one connection */
     uint64_t part_bytes, total_bytes;
+    char curve_secret[IPC_KEY_SIZE]; /* the server's key: every tcp endpoint speaks CURVE; "": none does */
+    uint32_t key_count;              /* clients whom CURVE accepts */
+    struct ipc_key keys[IPC_MAX_KEYS];
 };
 
 void ipc_encode_request(const struct ipc_request *request, struct buf *out);
