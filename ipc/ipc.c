@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Both messages are their structs' fields in order of declaration. The decoder believes nothing: every enum is checked
- * against its table, every count against its bound, and what does not belong to the op is not there.
+ * Both messages are their structs' fields in order of declaration. The decoder believes nothing: every enum
+ * is checked against its table, every count against its bound, and what does not belong to the op is not
+ * there.
  */
 #include "ipc/ipc.h"
 
@@ -40,7 +41,8 @@ uint32_t ipc_want_from(const char *name) {
     return 0;
 }
 
-/* ---- requests -------------------------------------------------------------------------------------------------- */
+/* ---- requests
+ * -------------------------------------------------------------------------------------------------- */
 
 static void encode_part(const struct ipc_part *part, struct buf *out) {
     buf_u8(out, (uint8_t)part->kind);
@@ -162,7 +164,7 @@ int ipc_decode_request(struct imsg *message, struct ipc_request *ret) {
         c.failed = true;
     } else if (request.op == IPC_OP_CANCEL) {
         cursor_string(&c, request.target, sizeof request.target);
-        c.failed = c.failed || request.target[0] == '\\0';
+        c.failed = c.failed || request.target[0] == '\0';
     } else if (request.op == IPC_OP_CLASSIFY) {
         decode_classify(&c, &request);
     }
@@ -186,7 +188,8 @@ void ipc_request_deinit(struct ipc_request *request) {
     request->part_count = 0;
 }
 
-/* ---- settings -------------------------------------------------------------------------------------------------- */
+/* ---- settings
+ * -------------------------------------------------------------------------------------------------- */
 
 void ipc_encode_settings(const struct ipc_settings *settings, struct buf *out) {
     buf_u32(out, settings->endpoint_count);
