@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Every test: installs what is missing, builds with gcc and clang, runs the units, goldens, real processes and fuzz seeds,
+# then units and hostile input under ASan and UBSan, then each fuzz target for a few seconds.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fuzz_seconds=${BUCKLER_FUZZ_SECONDS:-10}
+jobs=$(nproc)
+
+step() { printf '\n== %s\n' "$*"; }
+
+step "install"
+scripts/bootstrap.sh
+
+step "layers"
+python3 cmake/check-layers.py
+
+step "build and test: release (gcc)"
+cmake --preset release >/dev/null
+cmake --build --preset release -j "$jobs"
+ctest --test-dir build/release --output-on-failure -j "$jobs"
+
+step "build: clang"
+cmake --preset clang >/dev/null
+cmake --build --preset clang -j "$jobs"
+
+step "units, seeds and real processes under ASan and UBSan"
+cmake --preset asan >/dev/null
+cmake --build --preset asan -j "$jobs"
+ctest --test-dir build/asan --output-on-failure -j "$jobs" -L 'unit|fuzz|hostile'
+
+step "fuzz: $fuzz_seconds s each"
+cmake --preset fuzz >/dev/null
+cmake --build --preset fuzz -j "$jobs" --target fuzz_targets
+for target in build/fuzz/fuzz/fuzz_*; do
+    name=$(basename "$target")
+    corpus=$(mktemp -d)
+    "$target" -max_total_time="$fuzz_seconds" -rss_limit_mb=2048 -timeout=20 -verbosity=0 -artifact_prefix="$corpus/" \
+        "$corpus" "fuzz/seeds/${name#fuzz_}"
+    echo "$name: clean"
+    rm -rf "$corpus"
+done
+
+step "all passed"
+ctest --test-dir build/release -N | tail -1
