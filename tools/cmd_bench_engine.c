@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Prefill speed of one model. The prompt's tokens are drawn from a fixed sequence; prefill reads the logits of
+ * two ids at the last position, which is what a guard does.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "tools/command.h"
+
+enum { LENGTH_COUNT = 3, LEAST_RUNS = 3 };
+
+static const uint32_t lengths[LENGTH_COUNT] = {128, 512, 2048};
+static const double least_seconds = 1.0;
+
+static void fill(uint32_t *tokens, uint32_t count, const struct engine_model_info *info) {
+    uint32_t state = 12345;
+    for (uint32_t i = 0; i < count; i++) {
+        state = state * 1664525u + 1013904223u;
+        tokens[i] = i == 0 ? info->bos : 1000 + (state >> 8) % (info->vocabulary - 2000);
+    }
+}
+
+/* Seconds of one prefill of `count` tokens; negative after printing why. */
+static double prefill(struct engine *engine, struct engine_model *model, const uint32_t *tokens, uint32_t count) {
+    static const uint32_t ids[2] = {100, 200};
+    float out[2];
+    struct engine_segment segment = {.parent = -1, .tokens = tokens, .count = count};
+    struct engine_readout readout = {.kind = ENGINE_READ_LOGITS, .position = count - 1, .ids = ids, .id_count = 2,
+                                     .out = out};
+    struct engine_job job = {.kind = ENGINE_JOB_FOREST, .model = model, .segments = &segment, .segment_count = 1,
+                             .readouts = &readout, .readout_count = 1};
+    uint64_t start = clock_monotonic_ns();
+    if (engine_run(engine, &job) != 0) {
+        (void)command_fail(EXIT_FAILED, "%s", job.error.text);
+        return -1;
+    }
+    return (double)(clock_monotonic_ns() - start) / 1e9;
+}
+
+/* The best of several runs: what the machine can do when nobody else uses it. */
+static double prefill_rate(struct engine *engine, struct engine_model *model, const uint32_t *tokens, uint32_t count) {
+    double best = 0;
+    double total = 0;
+    for (int run = 0; run < LEAST_RUNS || total < least_seconds; run++) {
+        double seconds = prefill(engine, model, tokens, count);
+        if (seconds < 0) {
+            return -1;
+        }
+        total += seconds;
+        best = count / seconds > best ? count / seconds : best;
+    }
+    return best;
+}
+
+/* One token at a time with no context: what a step costs when weights are read for a single row. */
+static double decode_rate(struct engine *engine, struct engine_model *model, const uint32_t *tokens) {
+    return prefill_rate(engine, model, tokens, 1);
+}
+
+static int measure(struct engine *engine, struct engine_model *model, double load_s, bool json) {
+    uint32_t tokens[2048];
+    double rates[LENGTH_COUNT];
+    char processor[128];
+    fill(tokens, 2048, engine_model_info(model));
+    for (int i = 0; i < LENGTH_COUNT; i++) {
+        rates[i] = prefill_rate(engine, model, tokens, lengths[i]);
+        if (rates[i] < 0) {
+            return EXIT_FAILED;
+        }
+    }
+    double decode = decode_rate(engine, model, tokens);
+    if (decode < 0) {
+        return EXIT_FAILED;
+    }
+    command_processor(processor, sizeof processor);
+    if (json) {
+        (void)printf("{\"prefill_tok_s\":{\"128\":%.1f,\"512\":%.1f,\"2048\":%.1f},\"decode_tok_s\":%.1f,\"load_s\":%.3f,\"rss_mb\":%.1f,"
+                     "\"threads\":%u,\"instruction_set\":\"%s\",\"cpu\":\"%s\"}\n",
+                     rates[0], rates[1], rates[2], decode, load_s, command_rss_mb(), engine_threads(engine),
+                     engine_instruction_set(engine), processor);
+    } else {
+        (void)printf("%s, %u threads, %s\nloaded in %.2f s, %.0f MB resident\n", processor, engine_threads(engine),
+                     engine_instruction_set(engine), load_s, command_rss_mb());
+        for (int i = 0; i < LENGTH_COUNT; i++) {
+            (void)printf("prefill of %4u tokens: %7.1f tokens/s\n", lengths[i], rates[i]);
+        }
+        (void)printf("single tokens:          %7.1f tokens/s\n", decode);
+    }
+    return 0;
+}
+
+static int run(int argc, char **argv) {
+    const char *path = NULL, *threads_text = "0", *json = NULL;
+    const struct option_value table[] = {{"--model", true, &path}, {"--threads", true, &threads_text},
+                                         {"--json", false, &json}, {NULL, false, NULL}};
+    int rest = 0;
+    uint64_t threads = 0;
+    int rc = command_options(&command_bench_engine, argc, argv, table, &rest);
+    if (rc != 0) {
+        return rc;
+    }
+    if (path == NULL || !command_number("--threads", threads_text, 0, 1024, &threads)) {
+        return path == NULL ? command_fail(EXIT_USAGE, "bench engine: --model FILE is needed") : EXIT_USAGE;
+    }
+    struct engine *engine = NULL;
+    struct engine_model *model = NULL;
+    uint64_t start = clock_monotonic_ns();
+    if (command_open_model(path, threads, false, &engine, &model) != 0) {
+        return EXIT_FAILED;
+    }
+    rc = measure(engine, model, (double)(clock_monotonic_ns() - start) / 1e9, json != NULL);
+    (void)engine_model_unref(model);
+    (void)engine_free(engine);
+    return rc;
+}
+
+const struct command command_bench_engine = {
+    "bench engine", "speed and memory of a model",
+    "bench engine --model FILE [--threads N] [--json]\n"
+    "  best of several runs for prompts of 128, 512 and 2048 tokens; --threads 0: one a core\n"
+    "  decode_tok_s is the rate of one-token steps without context",
+    run};
