@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The calls were found with strace -f over the tests; each line says who needs it.
+ */
+#include "ipc/front/confine.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stddef.h>
+#include <sys/resource.h>
+
+#include "base/sandbox.h"
+
+static const char *const allowed_calls[] = {
+    /* the loop, its timers, libzmq's poller and mailboxes */
+    "epoll_wait",
+    "epoll_pwait",
+    "epoll_ctl",
+    "poll",
+    "ppoll",
+    "read",
+    "write",
+    "timerfd_settime",
+    "eventfd2",
+    /* the core */
+    "recvmsg",
+    "sendmsg",
+    /* payloads */
+    "memfd_create",
+    "fcntl",
+    "fstat",
+    "newfstatat",
+    "close",
+    /* clients: libzmq's listener and engines */
+    "accept",
+    "accept4",
+    "recvfrom",
+    "sendto",
+    "getsockopt",
+    "setsockopt",
+    "getsockname",
+    "getpeername",
+    "shutdown",
+    /* memory and threads */
+    "mmap",
+    "munmap",
+    "mremap",
+    "mprotect",
+    "madvise",
+    "brk",
+    "futex",
+    "sched_yield",
+    "getrandom",
+    /* time; the vDSO answers mostly */
+    "clock_gettime",
+    "clock_nanosleep",
+    /* the end: the socket file goes, threads join, an abort is seen as one */
+    "unlink",
+    "rt_sigprocmask",
+    "rt_sigreturn",
+    "rt_sigaction",
+    "tgkill",
+    "gettid",
+    "getpid",
+    "exit",
+    "exit_group",
+};
+
+_Static_assert(sizeof allowed_calls / sizeof *allowed_calls <= 45, "the front may call at most 45");
+
+int confine_limits(struct error *reterr) {
+    struct rlimit files;
+    struct sandbox_limits limits = {
+        .address_space_bytes =
+            1536ull << 20, /* what an endless multipart message can take before it costs its sender */
+        .open_files = 65536,
+        .file_bytes = 64 << 20, /* memory descriptors count as files */
+        .processes = SANDBOX_KEEP,
+        .cpu_s = SANDBOX_KEEP,
+    };
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0) {
+        return error_errno(reterr, errno, "the limit of open files cannot be read");
+    }
+    if (files.rlim_max < limits.open_files) {
+        limits.open_files = files.rlim_max;
+    }
+    (void)mallopt(M_ARENA_MAX, 1); /* each further arena would reserve 64 MiB of the address space */
+    return sandbox_basics(&limits, reterr);
+}
+
+int confine_calls(struct error *reterr) {
+    return sandbox_syscalls(allowed_calls, sizeof allowed_calls / sizeof *allowed_calls, reterr);
+}
