@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "audit/confine.h"
+
+#include "base/digest.h"
+#include "base/sandbox.h"
+
+/* AddressSanitizer reserves terabytes of address space for its shadow. */
+#ifdef __SANITIZE_ADDRESS__
+#define ADDRESS_SPACE SANDBOX_KEEP
+#else
+#define ADDRESS_SPACE (256ull << 20)
+#endif
+
+static const char *const allowed[] = {
+    /* the core's socket and the loop */
+    "recvmsg",
+    "sendmsg",
+    "epoll_create1",
+    "epoll_ctl",
+    "epoll_wait",
+    "epoll_pwait",
+    "eventfd2",
+    /* the log's files */
+    "openat",
+    "close",
+    "mkdir",
+    "mkdirat",
+    "read",
+    "pread64",
+    "write",
+    "pwritev",
+    "pwrite64",
+    "pwritev2",
+    "fstat",
+    "newfstatat",
+    "statx",
+    "lseek",
+    "getdents64",
+    "fsync",
+    "fdatasync",
+    "ftruncate",
+    "flock",
+    "fcntl",
+    /* memory, time, random numbers, the end */
+    "mmap",
+    "munmap",
+    "mremap",
+    "mprotect",
+    "brk",
+    "madvise",
+    "futex",
+    "clock_gettime",
+    "getrandom",
+    "getpid",
+    "gettid",
+    "tgkill",
+    "rt_sigaction",
+    "rt_sigprocmask",
+    "rt_sigreturn",
+    "sigaltstack",
+    "sched_yield",
+    "restart_syscall",
+    "exit",
+    "exit_group",
+};
+
+int confine(struct error *reterr) {
+    const struct sandbox_limits limits = {.address_space_bytes = ADDRESS_SPACE,
+                                          .open_files = 32,
+                                          .file_bytes = SANDBOX_KEEP,
+                                          .processes = SANDBOX_KEEP,
+                                          .cpu_s = SANDBOX_KEEP};
+    uint8_t digest[DIGEST_BYTES];
+    /* The first digest makes OpenSSL read its configuration; that is not needed afterwards. */
+    int rc = digest_sha256("", 0, digest);
+    if (rc != 0) {
+        return error_errno(reterr, -rc, "OpenSSL");
+    }
+    rc = sandbox_basics(&limits, reterr);
+    return rc != 0 ? rc : sandbox_syscalls(allowed, sizeof allowed / sizeof allowed[0], reterr);
+}

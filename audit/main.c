@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * buckler-audit: the only process that may write the log. It takes records from the core on descriptor 3,
+ * collects what waits there into one batch, makes it durable and only then tells the core. It never reads a
+ * byte of a client.
+ *
+ * While acknowledgements wait for room in the socket nothing is read, so that memory is bounded by one batch.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "audit/audit.h"
+#include "audit/confine.h"
+#include "base/buf.h"
+#include "base/cursor.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/spawn.h"
+
+struct acknowledgement {
+    uint64_t id, index;
+};
+
+struct writer {
+    struct log log;
+    struct loop *loop;
+    struct loop_source *source;
+    struct audit_log *audit;
+    uint8_t *space; /* IMSG_SPACE_BYTES */
+    struct acknowledgement waiting[AUDIT_MAX_BATCH_RECORDS];
+    size_t waiting_count, waiting_sent;
+    int exit_code;
+};
+
+static void stop(struct writer *w, int exit_code) {
+    w->exit_code = exit_code;
+    loop_stop(w->loop);
+}
+
+/* Says why and ends; when the core does not read it, the end of the socket tells it. */
+static void fail(struct writer *w, const struct error *error) {
+    log_error(&w->log, "audit-failed", "%s", error->text);
+    (void)!imsg_send(SPAWN_FD, AUDIT_FAILED, 0, error->text, strlen(error->text), NULL, 0);
+    stop(w, EXIT_FAILURE);
+}
+
+static void acknowledge(struct writer *w) {
+    while (w->waiting_sent < w->waiting_count) {
+        const struct acknowledgement *a = &w->waiting[w->waiting_sent];
+        uint8_t body[8];
+        for (unsigned i = 0; i < sizeof body; i++) {
+            body[i] = (uint8_t)(a->index >> (8 * i));
+        }
+        int rc = imsg_send(SPAWN_FD, AUDIT_DURABLE, a->id, body, sizeof body, NULL, 0);
+        if (rc == -EAGAIN || rc == -ENOBUFS) {
+            break;
+        }
+        if (rc != 0) {
+            log_notice(&w->log, "core-gone", "the core does not listen any more");
+            stop(w, EXIT_SUCCESS);
+            return;
+        }
+        w->waiting_sent++;
+    }
+    bool all = w->waiting_sent == w->waiting_count;
+    if (all) {
+        w->waiting_sent = w->waiting_count = 0;
+    }
+    struct error error;
+    int rc = loop_set_events(w->source, all ? EPOLLIN : EPOLLOUT);
+    if (rc != 0) {
+        (void)error_errno(&error, -rc, "epoll");
+        fail(w, &error);
+    }
+}
+
+static int configure(struct writer *w, const struct imsg *message, struct error *reterr) {
+    char directory[512];
+    char mode[32];
+    struct cursor c;
+    struct buf body = {0};
+    cursor_init(&c, message->body, message->body_size);
+    cursor_string(&c, directory, sizeof directory);
+    cursor_string(&c, mode, sizeof mode);
+    if (w->audit != NULL || !cursor_done(&c) ||
+        (strcmp(mode, "before_reply") != 0 && strcmp(mode, "async") != 0)) {
+        return error_set(reterr, -EPROTO, "the core sent settings that cannot be understood");
+    }
+    int rc = audit_open(directory, &w->audit, reterr);
+    if (rc != 0) {
+        return rc;
+    }
+    if (audit_repaired(w->audit) != NULL) {
+        log_warning(&w->log, "audit-torn-tail", "%s: %s", directory, audit_repaired(w->audit));
+    }
+    buf_u64(&body, audit_next_index(w->audit));
+    buf_u64(&body, audit_recovered_index(w->audit));
+    buf_string(&body, audit_log_id(w->audit));
+    rc = body.failed ? -ENOMEM : imsg_send(SPAWN_FD, AUDIT_READY, 0, body.bytes, body.size, NULL, 0);
+    buf_deinit(&body);
+    return rc != 0 ? error_errno(reterr, -rc, "the core cannot be told") : 0;
+}
+
+static int take(struct writer *w, const struct imsg *message, struct error *reterr) {
+    if (message->type == AUDIT_CONFIGURE) {
+        return configure(w, message, reterr);
+    }
+    if (message->type != AUDIT_APPEND || w->audit == NULL) {
+        return error_set(reterr, -EPROTO, "the core sent message %u, which has no place here", message->type);
+    }
+    struct acknowledgement *a = &w->waiting[w->waiting_count];
+    int rc = audit_append(w->audit, message->body, message->body_size, &a->index, reterr);
+    if (rc == 0) {
+        a->id = message->id;
+        w->waiting_count++;
+    }
+    return rc;
+}
+
+/* What waits in the socket, up to one batch. -EPIPE at the end of the core. */
+static int drain(struct writer *w, struct error *reterr) {
+    size_t bytes = 0;
+    while (w->waiting_count < AUDIT_MAX_BATCH_RECORDS && bytes < AUDIT_MAX_BATCH_BYTES) {
+        struct imsg message;
+        int rc = imsg_receive(SPAWN_FD, w->space, &message);
+        if (rc == -EAGAIN) {
+            return 0;
+        }
+        if (rc != 0) {
+            return rc == -EPIPE ? rc : error_errno(reterr, -rc, "the core sent something malformed");
+        }
+        imsg_close_fds(&message); /* no message here carries one */
+        bytes += message.body_size;
+        rc = take(w, &message, reterr);
+        if (rc != 0) {
+            return rc == -EPIPE ? -EIO : rc;
+        }
+    }
+    return 0;
+}
+
+static void on_socket(void *user, uint32_t events) {
+    struct writer *w = user;
+    struct error error = {0};
+    if (w->waiting_count > 0 && (events & EPOLLOUT) != 0) {
+        acknowledge(w);
+        return;
+    }
+    int rc = drain(w, &error);
+    /* Records taken in before the trouble are good: they become durable, whatever comes next. */
+    struct error commit_error = {0};
+    int commit_rc = w->audit == NULL ? 0 : audit_commit(w->audit, &commit_error);
+    if (commit_rc != 0) {
+        fail(w, &commit_error);
+        return;
+    }
+    acknowledge(w);
+    if (rc == -EPIPE) {
+        stop(w, EXIT_SUCCESS);
+    } else if (rc != 0) {
+        fail(w, &error);
+    }
+}
+
+static int run(struct writer *w, struct error *reterr) {
+    int rc = fd_set_nonblocking(SPAWN_FD);
+    if (rc != 0) {
+        return error_errno(reterr, -rc, "descriptor %d is not the core's socket", SPAWN_FD);
+    }
+    rc = confine(reterr);
+    if (rc != 0) {
+        return rc;
+    }
+    w->space = malloc(IMSG_SPACE_BYTES);
+    w->loop = loop_new();
+    w->source =
+        w->space == NULL || w->loop == NULL ? NULL : loop_add_file(w->loop, SPAWN_FD, EPOLLIN, on_socket, w);
+    if (w->source == NULL) {
+        return error_errno(reterr, ENOMEM, "no memory");
+    }
+    rc = loop_run(w->loop);
+    return rc != 0 ? error_errno(reterr, -rc, "epoll") : 0;
+}
+
+int main(void) {
+    struct writer w = {.log = {"buckler-audit", LOG_INFO_LEVEL}};
+    struct error error = {0};
+    /* The core ends this process by closing the socket, after its last record; a signal to the group must not
+     * come first. A file size limit shall be an error like a full disk. */
+    static const int ignored[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGXFSZ};
+    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++) {
+        (void)signal(ignored[i], SIG_IGN);
+    }
+    int rc = run(&w, &error);
+    if (rc != 0) {
+        log_error(&w.log, "audit-start", "%s", error.text);
+        w.exit_code = EXIT_FAILURE;
+    }
+    w.audit = audit_close(w.audit);
+    w.source = loop_remove(w.source);
+    w.loop = loop_free(w.loop);
+    free(w.space);
+    return w.exit_code;
+}
