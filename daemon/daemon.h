@@ -34,6 +34,7 @@ struct daemon {
     struct log log;
     struct settings settings;
     const char *config_path;
+    const char *state_option;        /* --state, or NULL */
     bool check_only;                 /* --check: load, run the examples, exit */
     enum daemon_state state;
     int exit_code;

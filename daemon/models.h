@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Model files by name, each opened once and shared by all generations that use it. A model that no generation uses any
- * more is closed by models_sweep. Thread-safe.
+ * Model files by name, each opened once and shared by all generations that use it. A model stays open until the daemon
+ * ends: a reload that goes back to it costs nothing. Thread-safe.
  */
 #ifndef BUCKLER_DAEMON_MODELS_H
 #define BUCKLER_DAEMON_MODELS_H
@@ -21,7 +21,5 @@ struct engine *models_engine(const struct models *models);
 int models_open(void *user, const char *name, struct engine_model **ret, struct error *reterr) MUST_CHECK;
 int models_data_path(void *user, const char *name, char *out, size_t out_size, struct error *reterr) MUST_CHECK;
 
-/* Closes the models that only this table still holds. */
-void models_sweep(struct models *models);
 
 #endif

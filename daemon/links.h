@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the core says to buckler-front and buckler-audit and what it does with their answers.
+ */
+#ifndef BUCKLER_DAEMON_LINKS_H
+#define BUCKLER_DAEMON_LINKS_H
+
+#include "daemon/supervise.h"
+
+extern const struct role_type front_role; /* ipc/ipc.h */
+extern const struct role_type audit_role; /* audit/audit.h */
+
+#endif
