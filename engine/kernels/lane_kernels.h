@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Every kernel that computes in f32, written once over struct lanes. A table's file includes its lanes first and then
+ * this; as all lanes agree bit for bit, so do the tables. Sums run in 16 lanes over the index, then across the lanes.
+ */
+#ifndef BUCKLER_ENGINE_KERNELS_LANE_KERNELS_H
+#define BUCKLER_ENGINE_KERNELS_LANE_KERNELS_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "engine/kernels/kernels.h"
+#include "engine/kernels/layout.h"
+
+/* e^x within 1e-7; below −87 it stays at e^−87 and above 88 at e^88. NaN stays NaN. */
+static inline struct lanes lanes_exp(struct lanes x) {
+    struct lanes n;
+    struct lanes r;
+    struct lanes p;
+
+    x = lanes_max(lanes_set(-87.0F), x);
+    x = lanes_min(lanes_set(88.0F), x);
+    n = lanes_round(lanes_mul(x, lanes_set(0x1.715476p+0F)));
+    /* ln 2 in two parts: the first has so few bits that n times it is exact. */
+    r = lanes_fnma(n, lanes_set(0x1.62e4p-1F), x);
+    r = lanes_fnma(n, lanes_set(0x1.7f7d1cp-20F), r);
+    /* |r| < 0.347: the series to r^7 leaves less than 6e-9. */
+    p = lanes_fma(r, lanes_set(0x1.a01a02p-13F), lanes_set(0x1.6c16c2p-10F));
+    p = lanes_fma(r, p, lanes_set(0x1.111112p-7F));
+    p = lanes_fma(r, p, lanes_set(0x1.555556p-5F));
+    p = lanes_fma(r, p, lanes_set(0x1.555556p-3F));
+    p = lanes_fma(r, p, lanes_set(0.5F));
+    p = lanes_fma(r, p, lanes_set(1.0F));
+    p = lanes_fma(r, p, lanes_set(1.0F));
+    return lanes_mul(p, lanes_exp2_whole(n));
+}
+
+static void quantize_block(const float *x, struct activation_block *to) {
+    struct lanes low = lanes_load(x);
+    struct lanes high = lanes_load(x + LANES);
+    struct lanes zero = lanes_set(0);
+    float largest = lanes_largest(lanes_max(lanes_abs(low), lanes_abs(high)));
+    /* Zero times a value is zero, unless the value is not finite: then the sum is NaN. */
+    float poison = lanes_sum(lanes_fma(high, zero, lanes_mul(low, zero)));
+    struct lanes inverse;
+    float sum_low;
+    float sum_high;
+
+    memset(to, 0, sizeof(*to));
+    if (poison != 0) {
+        to->scale = NAN;
+        return;
+    }
+    if (largest < 1e-30F) {
+        return;
+    }
+    inverse = lanes_set(127.0F / largest);
+    low = lanes_round(lanes_mul(low, inverse));
+    high = lanes_round(lanes_mul(high, inverse));
+    lanes_store_bytes(to->q, low);
+    lanes_store_bytes(to->q + LANES, high);
+    sum_low = lanes_sum(low);
+    sum_high = lanes_sum(high);
+    to->scale = largest / 127.0F;
+    to->offset_low = -128 * (int32_t)sum_low;
+    to->offset_high = -128 * (int32_t)sum_high;
+    to->offset = to->offset_low + to->offset_high;
+    to->negative_sum = -(sum_low + sum_high);
+}
+
+static void quantize_rows(const float *x, size_t x_stride, uint32_t rows, uint32_t cols, void *q) {
+    size_t row_bytes = activation_row_bytes(cols);
+
+    for (uint32_t r = 0; r < rows; r++) {
+        struct activation_block *to = (struct activation_block *)(void *)((uint8_t *)q + r * row_bytes);
+
+        for (uint32_t b = 0; b < cols / BLOCK_COLS; b++) {
+            quantize_block(x + r * x_stride + (size_t)b * BLOCK_COLS, &to[b]);
+        }
+    }
+}
+
+/* out[DOT_TILE · i + j] = Σ a[i] · b[j] over n, each in one accumulator of lanes. */
+static inline void dot_tile(const float *const a[DOT_TILE], const float *const b[DOT_TILE], size_t n,
+                            float out[DOT_TILE * DOT_TILE]) {
+    struct lanes sums[DOT_TILE * DOT_TILE];
+    struct lanes left[DOT_TILE];
+    size_t at = 0;
+
+    for (int i = 0; i < DOT_TILE * DOT_TILE; i++) {
+        sums[i] = lanes_set(0);
+    }
+    for (; at + LANES <= n; at += LANES) {
+        for (int i = 0; i < DOT_TILE; i++) {
+            left[i] = lanes_load(a[i] + at);
+        }
+        for (int j = 0; j < DOT_TILE; j++) {
+            struct lanes right = lanes_load(b[j] + at);
+            for (int i = 0; i < DOT_TILE; i++) {
+                sums[DOT_TILE * i + j] = lanes_fma(left[i], right, sums[DOT_TILE * i + j]);
+            }
+        }
+    }
+    if (at < n) {
+        for (int i = 0; i < DOT_TILE; i++) {
+            left[i] = lanes_load_first(a[i] + at, n - at);
+        }
+        for (int j = 0; j < DOT_TILE; j++) {
+            struct lanes right = lanes_load_first(b[j] + at, n - at);
+            for (int i = 0; i < DOT_TILE; i++) {
+                sums[DOT_TILE * i + j] = lanes_fma(left[i], right, sums[DOT_TILE * i + j]);
+            }
+        }
+    }
+    lanes_sums(sums, out);
+}
+
+static inline uint32_t least(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+static void matmul_f32(const float *w, uint32_t cols, const float *x, size_t x_stride, uint32_t rows,
+                       uint32_t first_row, uint32_t end_row, float *out, size_t out_stride) {
+    const float *a[DOT_TILE];
+    const float *b[DOT_TILE];
+    float sums[DOT_TILE * DOT_TILE];
+
+    /* 128 rows of x at a time stay in the cache while the weights pass; a tile at the edge repeats its last row. */
+    for (uint32_t r0 = 0; r0 < rows; r0 += 128) {
+        uint32_t r_end = r0 + least(128, rows - r0);
+
+        for (uint32_t p = first_row; p < end_row; p += DOT_TILE) {
+            uint32_t p_count = least(DOT_TILE, end_row - p);
+
+            for (uint32_t j = 0; j < DOT_TILE; j++) {
+                b[j] = w + (size_t)(p + least(j, p_count - 1)) * cols;
+            }
+            for (uint32_t r = r0; r < r_end; r += DOT_TILE) {
+                uint32_t r_count = least(DOT_TILE, r_end - r);
+
+                for (uint32_t i = 0; i < DOT_TILE; i++) {
+                    a[i] = x + (size_t)(r + least(i, r_count - 1)) * x_stride;
+                }
+                dot_tile(a, b, cols, sums);
+                for (uint32_t i = 0; i < r_count; i++) {
+                    memcpy(out + (r + i) * out_stride + p, sums + DOT_TILE * i, p_count * sizeof(float));
+                }
+            }
+        }
+    }
+}
+
+static float dot_f32(const float *a, const float *b, size_t n) {
+    struct lanes sums[4] = {lanes_set(0), lanes_set(0), lanes_set(0), lanes_set(0)};
+    size_t at = 0;
+
+    for (; at + 4 * LANES <= n; at += 4 * LANES) {
+        for (size_t i = 0; i < 4; i++) {
+            sums[i] = lanes_fma(lanes_load(a + at + i * LANES), lanes_load(b + at + i * LANES), sums[i]);
+        }
+    }
+    for (; at + LANES <= n; at += LANES) {
+        sums[0] = lanes_fma(lanes_load(a + at), lanes_load(b + at), sums[0]);
+    }
+    if (at < n) {
+        sums[0] = lanes_fma(lanes_load_first(a + at, n - at), lanes_load_first(b + at, n - at), sums[0]);
+    }
+    return lanes_sum(lanes_add(lanes_add(sums[0], sums[1]), lanes_add(sums[2], sums[3])));
+}
+
+static void rms_norm(const float *x, const float *weight, size_t n, float eps, float *out) {
+    float mean = dot_f32(x, x, n) / (float)n;
+    struct lanes factor = lanes_set(1.0F / sqrtf(mean + eps));
+    size_t at = 0;
+
+    for (; at + LANES <= n; at += LANES) {
+        struct lanes y = lanes_mul(lanes_load(x + at), factor);
+        lanes_store(out + at, weight ? lanes_mul(y, lanes_load(weight + at)) : y);
+    }
+    if (at < n) {
+        struct lanes y = lanes_mul(lanes_load_first(x + at, n - at), factor);
+        y = weight ? lanes_mul(y, lanes_load_first(weight + at, n - at)) : y;
+        lanes_store_first(out + at, n - at, y);
+    }
+}
+
+static void add(float *x, const float *y, size_t n) {
+    size_t at = 0;
+
+    for (; at + LANES <= n; at += LANES) {
+        lanes_store(x + at, lanes_add(lanes_load(x + at), lanes_load(y + at)));
+    }
+    for (; at < n; at++) {
+        x[at] += y[at];
+    }
+}
+
+/* x · (1 + tanh u) / 2 = x / (1 + e^−2u): nothing cancels, and e^88 is as good as infinity. */
+static inline struct lanes lanes_gelu(struct lanes x) {
+    struct lanes cube = lanes_mul(lanes_mul(x, x), x);
+    struct lanes u = lanes_fma(cube, lanes_set(0.044715F), x);
+    struct lanes e = lanes_exp(lanes_mul(u, lanes_set(-2.0F * 0.7978845608F)));
+
+    return lanes_div(x, lanes_add(lanes_set(1.0F), e));
+}
+
+static void gelu_mul(float *gate, const float *up, size_t n) {
+    size_t at = 0;
+
+    for (; at + LANES <= n; at += LANES) {
+        lanes_store(gate + at, lanes_mul(lanes_gelu(lanes_load(gate + at)), lanes_load(up + at)));
+    }
+    if (at < n) {
+        struct lanes g = lanes_gelu(lanes_load_first(gate + at, n - at));
+        lanes_store_first(gate + at, n - at, lanes_mul(g, lanes_load_first(up + at, n - at)));
+    }
+}
+
+static void rope(float *x, const float *cosines, const float *sines, size_t n) {
+    size_t half = n / 2;
+
+    for (size_t at = 0; at < half; at += LANES) {
+        size_t count = half - at < LANES ? half - at : LANES;
+        bool whole = count == LANES;
+        struct lanes a = whole ? lanes_load(x + at) : lanes_load_first(x + at, count);
+        struct lanes b = whole ? lanes_load(x + half + at) : lanes_load_first(x + half + at, count);
+        struct lanes c = whole ? lanes_load(cosines + at) : lanes_load_first(cosines + at, count);
+        struct lanes s = whole ? lanes_load(sines + at) : lanes_load_first(sines + at, count);
+        struct lanes first = lanes_fnma(b, s, lanes_mul(a, c));
+        struct lanes second = lanes_fma(a, s, lanes_mul(b, c));
+
+        lanes_store_first(x + at, count, first);
+        lanes_store_first(x + half + at, count, second);
+    }
+}
+
+/* ---- attention: DOT_TILE heads and 32 keys at a time, counted from the first key, so that neither the cutting into
+ * runs nor the number of heads changes a sum ---------------------------------------------------------------------- */
+
+enum { ATTEND_KEYS = 32 };
+
+struct attend_state {
+    const float *queries[DOT_TILE];
+    float *out[DOT_TILE];
+    float largest[DOT_TILE];
+    struct lanes weight_sums[DOT_TILE];
+    size_t head_size;
+    uint32_t heads; /* at most DOT_TILE; the queries beyond repeat the last and are not written */
+};
+
+static void attend_scores(const struct attend_state *s, const float *const keys[ATTEND_KEYS], uint32_t count,
+                          float scores[DOT_TILE][ATTEND_KEYS]) {
+    float tile[DOT_TILE * DOT_TILE];
+
+    for (uint32_t k = 0; k < count; k += DOT_TILE) {
+        dot_tile(s->queries, keys + k, s->head_size, tile);
+        for (uint32_t h = 0; h < DOT_TILE; h++) {
+            memcpy(&scores[h][k], tile + DOT_TILE * h, DOT_TILE * sizeof(float));
+        }
+    }
+}
+
+/* Scores become e^(score − largest so far); ret_old is what the sums up to here are to be multiplied by. */
+static void attend_weights(struct attend_state *s, uint32_t count, float scores[DOT_TILE][ATTEND_KEYS],
+                           float ret_old[LANES]) {
+    float before[LANES] = {0};
+    float after[LANES] = {0};
+
+    for (uint32_t h = 0; h < s->heads; h++) {
+        struct lanes low;
+        struct lanes high;
+        float largest;
+
+        for (uint32_t k = count; k < ATTEND_KEYS; k++) {
+            scores[h][k] = -INFINITY;
+        }
+        low = lanes_load(scores[h]);
+        high = lanes_load(scores[h] + LANES);
+        largest = lanes_largest(lanes_max(low, high));
+        before[h] = s->largest[h];
+        after[h] = before[h] > largest ? before[h] : largest;
+        s->largest[h] = after[h];
+        low = lanes_exp(lanes_sub(low, lanes_set(after[h])));
+        high = lanes_exp(lanes_sub(high, lanes_set(after[h])));
+        lanes_store(scores[h], low);
+        lanes_store(scores[h] + LANES, high);
+        for (uint32_t k = count; k < ATTEND_KEYS; k++) {
+            scores[h][k] = 0;
+        }
+    }
+    lanes_store(ret_old, lanes_exp(lanes_sub(lanes_load(before), lanes_load(after))));
+    for (uint32_t h = 0; h < s->heads; h++) {
+        struct lanes sum = lanes_mul(s->weight_sums[h], lanes_set(ret_old[h]));
+        sum = lanes_add(sum, lanes_load(scores[h]));
+        s->weight_sums[h] = lanes_add(sum, lanes_load(scores[h] + LANES));
+    }
+}
+
+/* out = out · old + Σ weight · value, in key order, for `width` lanes of each head from column `at` on. */
+static inline void attend_columns(const struct attend_state *s, const float *const values[ATTEND_KEYS],
+                                  uint32_t count, float weights[DOT_TILE][ATTEND_KEYS], const float *old, size_t at,
+                                  int width) {
+    struct lanes sums[DOT_TILE][VALUE_TILE];
+
+    for (int h = 0; h < DOT_TILE; h++) {
+        for (int i = 0; i < width; i++) {
+            sums[h][i] = lanes_mul(lanes_load(s->out[h] + at + (size_t)i * LANES), lanes_set(old[h]));
+        }
+    }
+    for (uint32_t k = 0; k < count; k++) {
+        for (int i = 0; i < width; i++) {
+            struct lanes value = lanes_load(values[k] + at + (size_t)i * LANES);
+            for (int h = 0; h < DOT_TILE; h++) {
+                sums[h][i] = lanes_fma(lanes_set(weights[h][k]), value, sums[h][i]);
+            }
+        }
+    }
+    for (int h = DOT_TILE - 1; h >= 0; h--) {
+        if ((uint32_t)h < s->heads) {
+            for (int i = 0; i < width; i++) {
+                lanes_store(s->out[h] + at + (size_t)i * LANES, sums[h][i]);
+            }
+        }
+    }
+}
+
+static void attend_block(struct attend_state *s, const float *const keys[ATTEND_KEYS],
+                         const float *const values[ATTEND_KEYS], uint32_t count) {
+    float weights[DOT_TILE][ATTEND_KEYS] = {{0}};
+    float old[LANES];
+    size_t at = 0;
+
+    attend_scores(s, keys, count, weights);
+    attend_weights(s, count, weights, old);
+    for (; at + VALUE_TILE * LANES <= s->head_size; at += VALUE_TILE * LANES) {
+        attend_columns(s, values, count, weights, old, at, VALUE_TILE);
+    }
+    for (; at < s->head_size; at += LANES) {
+        attend_columns(s, values, count, weights, old, at, 1);
+    }
+}
+
+static void attend_tile(struct attend_state *s, const struct kv_run *runs, size_t run_count) {
+    const float *keys[ATTEND_KEYS];
+    const float *values[ATTEND_KEYS];
+    uint32_t count = 0;
+
+    for (size_t r = 0; r < run_count; r++) {
+        for (uint32_t i = 0; i < runs[r].count; i++) {
+            keys[count] = runs[r].keys + (size_t)i * runs[r].stride;
+            values[count] = runs[r].values + (size_t)i * runs[r].stride;
+            if (++count == ATTEND_KEYS) {
+                attend_block(s, keys, values, count);
+                count = 0;
+            }
+        }
+    }
+    if (count) {
+        for (uint32_t k = count; k < ATTEND_KEYS; k++) {
+            keys[k] = keys[count - 1];
+        }
+        attend_block(s, keys, values, count);
+    }
+    for (uint32_t h = 0; h < s->heads; h++) {
+        struct lanes inverse = lanes_set(1.0F / lanes_sum(s->weight_sums[h]));
+        for (size_t at = 0; at < s->head_size; at += LANES) {
+            lanes_store(s->out[h] + at, lanes_mul(lanes_load(s->out[h] + at), inverse));
+        }
+    }
+}
+
+static void attend_heads(const float *q, uint32_t heads, const struct kv_run *runs, size_t run_count,
+                         size_t head_size, float *out) {
+    for (uint32_t first = 0; first < heads; first += DOT_TILE) {
+        struct attend_state s = {.head_size = head_size, .heads = least(DOT_TILE, heads - first)};
+
+        memset(out + first * head_size, 0, s.heads * head_size * sizeof(float));
+        for (uint32_t h = 0; h < DOT_TILE; h++) {
+            size_t at = (first + least(h, s.heads - 1)) * head_size;
+
+            s.queries[h] = q + at;
+            s.out[h] = out + at;
+            s.largest[h] = -INFINITY;
+            s.weight_sums[h] = lanes_set(0);
+        }
+        attend_tile(&s, runs, run_count);
+    }
+}
+
+static void attend(const float *q, const struct kv_run *runs, size_t run_count, size_t head_size, float *out) {
+    attend_heads(q, 1, runs, run_count, head_size, out);
+}
+
+#endif

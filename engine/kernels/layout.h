@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Packed weights and quantised activations to the byte; the same for all instruction sets.
+ *
+ * A panel holds 16 rows of the matrix, block after block of 32 columns: 16 scales, for some types a second vector of 16,
+ * and 512 weight bytes in 8 steps of [16 rows][4 columns], so that one 64-byte load meets one broadcast of 4
+ * activations. Three forms:
+ *
+ *   symmetric      W = scale · (q − 128)                     Q4_0 Q5_0 Q8_0
+ *   asymmetric     W = scale · q − minimum                   Q5_1 Q4_K Q5_K
+ *   halves         W = scale of the half · (q − 128)         Q6_K, whose scales hold for 16 columns
+ *
+ * The zero of 128, whatever the stored type's own is, lets the activations carry −128 · Σq ready to start the integer sum with.
+ *
+ * An activation row is a sequence of blocks of 32 columns with what the product needs beside the bytes.
+ */
+#ifndef BUCKLER_ENGINE_KERNELS_LAYOUT_H
+#define BUCKLER_ENGINE_KERNELS_LAYOUT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/kernels/kernels.h"
+
+enum { BLOCK_COLS = 32, BLOCK_STEPS = 8, STEP_COLS = 4 };
+
+enum panel_form { PANEL_NONE, PANEL_SYMMETRIC, PANEL_ASYMMETRIC, PANEL_HALVES };
+
+struct panel_block {
+    float scales[PANEL_ROWS];
+    uint8_t q[BLOCK_STEPS][PANEL_ROWS][STEP_COLS];
+};
+
+struct panel_block_pair {
+    float scales[PANEL_ROWS];
+    float second[PANEL_ROWS]; /* asymmetric: the minima; halves: the scales of columns 16 … 31 */
+    uint8_t q[BLOCK_STEPS][PANEL_ROWS][STEP_COLS];
+};
+
+struct activation_block {
+    int8_t q[BLOCK_COLS]; /* −127 … 127 */
+    float scale;          /* NaN when a value of the block was not finite */
+    int32_t offset;       /* −128 · Σq */
+    int32_t offset_low;   /* the same over columns 0 … 15 */
+    int32_t offset_high;  /* and 16 … 31 */
+    float negative_sum;   /* −Σq */
+};
+
+static inline enum panel_form panel_form_of(enum tensor_type type) {
+    switch (type) {
+    case TENSOR_Q4_0:
+    case TENSOR_Q5_0:
+    case TENSOR_Q8_0:
+        return PANEL_SYMMETRIC;
+    case TENSOR_Q5_1:
+    case TENSOR_Q4_K:
+    case TENSOR_Q5_K:
+        return PANEL_ASYMMETRIC;
+    case TENSOR_Q6_K:
+        return PANEL_HALVES;
+    default:
+        return PANEL_NONE;
+    }
+}
+
+static inline size_t panel_block_bytes(enum panel_form form) {
+    return form == PANEL_SYMMETRIC ? sizeof(struct panel_block) : sizeof(struct panel_block_pair);
+}
+
+static inline size_t activation_row_bytes(uint32_t cols) {
+    size_t bytes = (size_t)(cols / BLOCK_COLS) * sizeof(struct activation_block);
+    return (bytes + 63) / 64 * 64;
+}
+
+/* How many activation rows pass over all panels together: as many as leave room for a panel in a level-2 cache. */
+static inline uint32_t activation_rows_at_once(uint32_t cols) {
+    size_t rows = (384U << 10) / activation_row_bytes(cols);
+    return rows < 16 ? 16 : (uint32_t)(rows / 16 * 16);
+}
+
+#endif
