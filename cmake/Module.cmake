@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Leaf CMakeLists.txt files are bare lists; what happens to the lists is said here once.
 
+# `programs` builds what is installed, `fuzz_targets` what fuzzes.
+add_custom_target(programs)
+add_custom_target(fuzz_targets)
+
 # module(NAME SOURCES a.c b.c LINKS other_module PkgConfig::X): the static library buckler_NAME.
 function(module name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
@@ -13,6 +17,7 @@ function(program name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_LINKS})
+  add_dependencies(programs ${name})
 endfunction()
 
 # unit_test(MODULE FILE LINKS …): tests/unit/MODULE/test_FILE.c as the ctest MODULE/FILE with the label unit.
@@ -39,6 +44,7 @@ function(fuzz_target name)
     add_executable(fuzz_${name} fuzz_${name}.c replay.c)
   endif()
   target_link_libraries(fuzz_${name} PRIVATE ${ARG_LINKS})
+  add_dependencies(fuzz_targets fuzz_${name})
   set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)
   add_test(NAME fuzz/${name} COMMAND fuzz_${name} -runs=0 ${CMAKE_CURRENT_SOURCE_DIR}/seeds/${name})
   set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 300)

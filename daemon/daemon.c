@@ -148,7 +148,8 @@ static int start_engine(struct daemon *d) {
     }
     d->engine_source = loop_add_file(d->loop, engine_eventfd(d->engine), EPOLLIN, on_engine, d);
     d->models = models_new(d->engine, &d->settings);
-    return d->engine_source != NULL && d->models != NULL ? 0 : DAEMON_EXIT_UNAVAILABLE;
+    d->idempotency = idempotency_new();
+    return d->engine_source != NULL && d->models != NULL && d->idempotency != NULL ? 0 : DAEMON_EXIT_UNAVAILABLE;
 }
 
 static int start_decoders(struct daemon *d) {
@@ -252,6 +253,7 @@ void daemon_deinit(struct daemon *d) {
     }
     d->engine_source = loop_remove(d->engine_source);
     d->generation = generation_unref(d->generation);
+    d->idempotency = idempotency_free(d->idempotency);
     d->models = models_free(d->models);
     d->engine = engine_free(d->engine);
     d->loop = loop_free(d->loop);

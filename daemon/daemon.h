@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "daemon/generation.h"
+#include "daemon/idempotency.h"
 #include "daemon/models.h"
 #include "daemon/settings.h"
 #include "daemon/supervise.h"
@@ -53,6 +54,7 @@ struct daemon {
     struct reload *reload;           /* being built, or NULL */
     bool reload_again;               /* SIGHUP while one was being built */
 
+    struct idempotency *idempotency;
     struct request *requests;        /* newest first */
     unsigned request_count;
     uint64_t request_number;

@@ -116,6 +116,9 @@ char *record_json(const struct request *r) {
     }
     if (r->failed) {
         set(record, "detail", json_string(r->detail));
+    } else if (r->replay != NULL) {
+        set(record, "type", json_string("replay"));
+        set(record, "replay_of", json_integer((json_int_t)r->replay_of));
     } else {
         set(record, "complete", json_boolean(r->decision.complete));
         set(record, "scores", score_list(r));

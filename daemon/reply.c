@@ -133,7 +133,20 @@ static void add_policy(const struct request *r, json_t *reply) {
     set(reply, "decided_by", decided_by(r));
 }
 
+/* The first reply again, under this request's id; `audit` stays that of the first record. */
+static char *replay_json(const struct request *r) {
+    json_t *reply = json_loads(r->replay, 0, NULL);
+    set(reply, "id", json_string(r->in.id));
+    set(reply, "replayed", json_true());
+    char *text = json_dumps(reply, JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS));
+    json_decref(reply);
+    return text;
+}
+
 char *reply_json(const struct request *r) {
+    if (r->replay != NULL && !r->failed) {
+        return replay_json(r);
+    }
     json_t *reply = json_pack("{s:s, s:i, s:s, s:s, s:b, s:s}", "id", r->in.id, "status", (int)r->status, "code", r->code,
                               "verdict", action_allows(r->decision.action) ? "allow" : "deny", "moderated", !r->failed,
                               "action", action_name(r->decision.action));

@@ -3,9 +3,9 @@
  * The life of one request: READ THIS FILE FIRST.
  *
  * Ten steps in one table, walked downwards by drive(). A step returns NEXT, WAIT (an event calls request_continue and the
- * request goes on with the next step) or FAIL (request_fail has said why). FAIL jumps to `record`: so every request, good
- * or bad, leaves exactly one audit record and gets exactly one reply, and the reply is sent when the record is durable.
- * Nothing goes back. Whoever fails a waiting request from outside (deadline, cancel) uses the same jump.
+ * request goes on with the next step), FAIL (request_fail has said why) or SETTLED (an earlier request with the same `idem`
+ * key has the answer). FAIL and SETTLED jump to `record`: so every request, good or bad, leaves exactly one audit record and
+ * gets exactly one reply, and the reply is sent when the record is durable. Nothing goes back. Whoever fails a waiting request from outside (deadline, cancel) uses the same jump.
  */
 #include "daemon/request.h"
 
@@ -16,13 +16,14 @@
 #include <string.h>
 
 #include "audit/audit.h"
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/fd.h"
 #include "daemon/control.h"
 
-enum step_result { STEP_INVALID, STEP_NEXT, STEP_WAIT, STEP_FAIL };
+enum step_result { STEP_INVALID, STEP_NEXT, STEP_WAIT, STEP_FAIL, STEP_SETTLED };
 
 struct step {
     const char *name;
@@ -62,7 +63,7 @@ static void drive(struct request *r) {
             r->waiting = true;
             return;
         }
-        if (result == STEP_FAIL) {
+        if (result == STEP_FAIL || result == STEP_SETTLED) {
             r->step = STEP_RECORD_INDEX;
         } else {
             r->step++;
@@ -347,7 +348,56 @@ static int plan_tasks(void *user, struct error *reterr) {
     return 0;
 }
 
+/* What decides besides the model: equal digests mean that the first verdict is the verdict. */
+static int content_digest(const struct request *r, uint8_t ret_digest[DIGEST_BYTES]) {
+    CLEANUP(buf_deinit) struct buf all = {0};
+    buf_string(&all, r->policy->policy->digest);
+    buf_u8(&all, (uint8_t)r->in.scope);
+    for (unsigned i = 0; i < r->in.part_count; i++) {
+        buf_u8(&all, (uint8_t)r->in.parts[i].kind);
+        buf_u8(&all, (uint8_t)r->in.parts[i].role);
+        buf_u8(&all, r->in.parts[i].judge);
+        buf_string(&all, r->commitments[i]);
+    }
+    return all.failed ? -ENOMEM : digest_sha256(all.bytes, all.size, ret_digest);
+}
+
+/* NEXT: go on and judge. SETTLED: it was judged before. */
+static enum step_result look_up_idem(struct request *r) {
+    CLEANUP(buf_deinit) struct buf key = {0};
+    uint8_t content[DIGEST_BYTES];
+    const struct idempotency_entry *first = NULL;
+    buf_string(&key, r->in.tenant);
+    buf_string(&key, r->in.idem);
+    if (key.failed || digest_sha256(key.bytes, key.size, r->idem_key) < 0 || content_digest(r, content) < 0) {
+        return fail_internal(r, "no memory for a digest");
+    }
+    switch (idempotency_take(r->daemon->idempotency, r->idem_key, content, r->received_ns, &first)) {
+    case IDEMPOTENCY_NEW:
+        r->idem_taken = true;
+        return STEP_NEXT;
+    case IDEMPOTENCY_SAME:
+        r->replay = arena_copy(&r->arena, first->reply, strlen(first->reply));
+        r->replay_of = first->audit_index;
+        r->status = first->status;
+        r->code = first->status == 200 ? "ok" : "partial";
+        r->decision = (struct policy_decision){.action = first->action, .rule = -1, .score = -1, .part = -1};
+        return r->replay != NULL ? STEP_SETTLED : fail_internal(r, "no memory for the reply");
+    case IDEMPOTENCY_OPEN:
+        request_fail(r, FAILURE_DEFAULT, 409, "idem_conflict", "a request with this idem key is still being judged");
+        r->retry_after_ms = 100;
+        return STEP_FAIL;
+    default:
+        request_fail(r, FAILURE_DEFAULT, 409, "idem_conflict", "this idem key was used with other content");
+        return STEP_FAIL;
+    }
+}
+
 static enum step_result step_plan(struct request *r) {
+    enum step_result idem = r->in.idem[0] != '\0' ? look_up_idem(r) : STEP_NEXT;
+    if (idem != STEP_NEXT) {
+        return idem;
+    }
     stage_begin(r);
     for (unsigned i = 0; i < r->in.part_count; i++) {
         r->parts[i] = (struct classifier_part){.content = &r->decode[i].part, .role = r->in.parts[i].role,
@@ -619,6 +669,10 @@ static enum step_result step_reply(struct request *r) {
         return STEP_NEXT;
     }
     CLEANUP(free_ptr) char *json = reply_json(r);
+    if (r->idem_taken) {
+        idempotency_settle(d->idempotency, r->idem_key, r->decision.action, r->status, r->audit_index,
+                           r->failed ? NULL : json);
+    }
     if (json == NULL || r->front_epoch != d->front.epoch ||
         !role_send(&d->front, IPC_REPLY, r->front_id, json, strlen(json))) {
         d->counters.undeliverable++;

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/digest.h"
 #include "classifiers/classifier.h"
 #include "daemon/daemon.h"
 #include "decode/decode.h"
@@ -69,6 +70,11 @@ struct request {
     struct policy_decision decision;
     bool recorded, durable;
     uint64_t audit_index;
+
+    uint8_t idem_key[DIGEST_BYTES];
+    bool idem_taken;                   /* this request is the first with its key */
+    const char *replay;                /* the reply to the first request with the same idem key, in the arena */
+    uint64_t replay_of;                /* its audit index */
 
     char *event_json;                  /* origin EVENT: the record itself; it has steps 8 to 10 only */
     void (*example_done)(struct request *r); /* origin EXAMPLE: instead of record and reply */

@@ -160,6 +160,17 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(len(records), before + 7)
         self.assertEqual([records[i]["status"] for i in indices], [200] * 5 + [400, 404])
 
+    def test_idem_key_gives_the_first_verdict_again(self) -> None:
+        with Client(self.daemon.endpoint) as client:
+            first = client.text(HARMLESS, idem="order-66")
+            again = client.text(HARMLESS, idem="order-66")
+            other = client.text("Something else.", idem="order-66")
+        self.assertTrue(again["replayed"])
+        self.assertEqual((again["scores"], again["audit"]), (first["scores"], first["audit"]))
+        self.assertEqual((other["status"], other["code"], other["verdict"]), (409, "idem_conflict", "deny"))
+        replays = [r for r in self.daemon.records() if r["type"] == "replay"]
+        self.assertEqual([r["replay_of"] for r in replays], [first["audit"]["index"]])
+
     def test_content_is_not_in_the_log(self) -> None:
         secret = "xylophone-canary-7351"
         self.ask(("text", f"My word is {secret}.".encode()), subject=secret)

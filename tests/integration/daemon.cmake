@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
+add_test(NAME integration/daemon COMMAND ${BUCKLER_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/test_daemon.py)
+set_tests_properties(integration/daemon PROPERTIES LABELS integration TIMEOUT 900 RUN_SERIAL TRUE
+                     ENVIRONMENT "BUCKLER_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY};PYTHONDONTWRITEBYTECODE=1")
