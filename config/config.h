@@ -113,12 +113,12 @@ enum config_type {
     CONFIG_LATER,    /* a key that a later version will understand: refused as "not supported yet" */
 };
 
-/* A list of these ends with {0}. `later`: a value of a later version, refused as "not supported yet". */
+/* A list of these ends with {0}. */
 struct config_choice {
     const char *name;
-    int value;
-    bool later;
+    int value; /* CONFIG_VALUE_LATER: a value of a later version, refused as "not supported yet" */
 };
+enum { CONFIG_VALUE_LATER = INT32_MIN };
 
 struct config_row {
     const char *key; /* the row with key "" reads an element that is not a map (a list of words or of maps) */

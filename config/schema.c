@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Walks a table over the tree and fills the struct. Every function goes on after a problem, so that one run finds all.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "config/tree.h"
+#include "config/value.h"
+
+enum { SCHEMA_MAX_NAMES = 64, SCHEMA_MAX_STRING = 65536 };
+
+struct reader {
+    const char *file;
+    struct config_report *report;
+    bool out_of_memory;
+};
+
+#define problem(r, at, ...) config_report_add((r)->report, (r)->file, (at).line, (at).column, __VA_ARGS__)
+
+static void read_map(struct reader *r, const struct config_row *rows, const struct config_node *node, char *base);
+static void read_value(struct reader *r, const struct config_row *row, const struct config_node *node, char *base);
+
+static const char *name_of(const struct config_row *row) {
+    return row->key[0] != '\0' ? row->key : "item";
+}
+
+static const char *describe(const struct config_node *node) {
+    switch (node->type) {
+    case NODE_LIST:
+        return "a list";
+    case NODE_MAP:
+        return "a map";
+    default:
+        break;
+    }
+    if (!node->plain) {
+        return "text in quotes";
+    }
+    switch (value_kind_of(node->text)) {
+    case VALUE_NULL:
+        return "nothing";
+    case VALUE_BOOL:
+        return "a boolean";
+    case VALUE_NUMBER:
+        return "a number";
+    default:
+        return "text";
+    }
+}
+
+static void store_where(const struct config_row *row, struct config_where at, char *base) {
+    if (row->where != 0) {
+        memcpy(base + row->where - 1, &at, sizeof at);
+    }
+}
+
+/* True when the node is a scalar that is not text; says what is wrong when not. */
+static bool wants_plain(struct reader *r, const struct config_row *row, const struct config_node *node,
+                        const char *expected) {
+    if (node->type == NODE_SCALAR && node->plain) {
+        return true;
+    }
+    problem(r, node->where, "%s: expected %s, found %s%s", name_of(row), expected, describe(node),
+            node->type == NODE_SCALAR ? " (remove the quotes)" : "");
+    return false;
+}
+
+static bool wants_text(struct reader *r, const struct config_row *row, const struct config_node *node) {
+    if (node->type == NODE_SCALAR && (!node->plain || value_kind_of(node->text) == VALUE_TEXT)) {
+        return true;
+    }
+    const char *hint = "";
+    if (node->type == NODE_SCALAR) {
+        hint = value_kind_of(node->text) == VALUE_NULL ? " (write a value or leave the key out)" : " (put it in quotes)";
+    }
+    problem(r, node->where, "%s: expected text, found %s%s", name_of(row), describe(node), hint);
+    return false;
+}
+
+/* ---- numbers ---- */
+
+static const char *parse_number(enum config_type type, const char *word, uint64_t *ret) {
+    switch (type) {
+    case CONFIG_SIZE:
+        return value_size(word, ret);
+    case CONFIG_DURATION:
+        return value_duration(word, ret);
+    case CONFIG_FRACTION:
+        return value_fraction(word, ret);
+    default:
+        return value_integer(word, ret);
+    }
+}
+
+static void format_number(enum config_type type, uint64_t value, char out[32]) {
+    if (type == CONFIG_FRACTION) {
+        (void)snprintf(out, 32, "%" PRIu64 ".%06" PRIu64, value / 1000000, value % 1000000);
+        for (size_t last = strlen(out) - 1; out[last] == '0' && out[last - 1] != '.'; last--) {
+            out[last] = '\0';
+        }
+    } else if (type == CONFIG_DURATION) {
+        (void)snprintf(out, 32, "%" PRIu64 "ms", value / 1000000);
+    } else {
+        (void)snprintf(out, 32, "%" PRIu64, value);
+    }
+}
+
+static uint64_t type_max(enum config_type type) {
+    switch (type) {
+    case CONFIG_U32:
+        return UINT32_MAX;
+    case CONFIG_FRACTION:
+        return 1000000;
+    default:
+        return UINT64_MAX;
+    }
+}
+
+static void store_number(const struct config_row *row, uint64_t value, char *base) {
+    if (row->type == CONFIG_U32 || row->type == CONFIG_FRACTION) {
+        uint32_t narrow = (uint32_t)value;
+        assert(row->size == sizeof narrow);
+        memcpy(base + row->offset, &narrow, sizeof narrow);
+    } else {
+        assert(row->size == sizeof value);
+        memcpy(base + row->offset, &value, sizeof value);
+    }
+}
+
+static void read_number(struct reader *r, const struct config_row *row, const struct config_node *node, char *base) {
+    if (!wants_plain(r, row, node, "a number")) {
+        return;
+    }
+    uint64_t value = 0;
+    const char *why = parse_number(row->type, node->text, &value);
+    if (why != NULL) {
+        problem(r, node->where, "%s: %s, found \"%.40s\"", name_of(row), why, node->text);
+        return;
+    }
+    uint64_t max = row->max != 0 ? row->max : type_max(row->type);
+    char bound[32];
+    if (value < row->min) {
+        format_number(row->type, row->min, bound);
+        problem(r, node->where, "%s: must be at least %s", name_of(row), bound);
+    } else if (value > max) {
+        format_number(row->type, max, bound);
+        problem(r, node->where, "%s: must be at most %s", name_of(row), bound);
+    } else {
+        store_number(row, value, base);
+    }
+}
+
+static void read_bool(struct reader *r, const struct config_row *row, const struct config_node *node, char *base) {
+    bool value = false;
+    if (!wants_plain(r, row, node, "true or false")) {
+        return;
+    }
+    const char *why = value_bool(node->text, &value);
+    if (why != NULL) {
+        problem(r, node->where, "%s: %s, found \"%.40s\"", name_of(row), why, node->text);
+        return;
+    }
+    assert(row->size == sizeof value);
+    memcpy(base + row->offset, &value, sizeof value);
+}
+
+/* ---- choices ---- */
+
+static void unknown_choice(struct reader *r, const struct config_row *row, const struct config_node *node) {
+    const char *names[SCHEMA_MAX_NAMES];
+    size_t count = 0;
+    char known[256] = "";
+    size_t used = 0;
+    for (const struct config_choice *c = row->choices; c->name != NULL && count < SCHEMA_MAX_NAMES; c++) {
+        names[count++] = c->name;
+        if (c->value != CONFIG_VALUE_LATER && used < sizeof known) {
+            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used > 0 ? ", " : "", c->name);
+        }
+    }
+    char scratch[128];
+    const char *hint = config_nearest(node->text, names, count, scratch, sizeof scratch);
+    problem(r, node->where, "%s: \"%.64s\" is not one of %s%s", name_of(row), node->text, known, hint);
+}
+
+/* The choice that the node names, or NULL after a problem. */
+static const struct config_choice *read_choice(struct reader *r, const struct config_row *row,
+                                               const struct config_node *node) {
+    if (node->broken || !wants_text(r, row, node)) {
+        return NULL;
+    }
+    for (const struct config_choice *c = row->choices; c->name != NULL; c++) {
+        if (strcmp(c->name, node->text) == 0) {
+            if (c->value == CONFIG_VALUE_LATER) {
+                problem(r, node->where, "%s: %s is not supported yet", name_of(row), c->name);
+                return NULL;
+            }
+            return c;
+        }
+    }
+    unknown_choice(r, row, node);
+    return NULL;
+}
+
+static void read_enum(struct reader *r, const struct config_row *row, const struct config_node *node, char *base) {
+    const struct config_choice *choice = read_choice(r, row, node);
+    if (choice != NULL) {
+        assert(row->size == sizeof choice->value);
+        memcpy(base + row->offset, &choice->value, sizeof choice->value);
+    }
+}
+
+static void read_flags(struct reader *r, const struct config_row *row, const struct config_node *node, char *base) {
+    uint32_t bits = 0;
+    const struct config_node *item = node->type == NODE_LIST ? node->first : node;
+    if (item == NULL) {
+        problem(r, node->where, "%s: an empty list (name at least one or leave the key out)", name_of(row));
+    }
+    for (; item != NULL; item = item == node ? NULL : item->next) {
+        const struct config_choice *choice = read_choice(r, row, item);
+        if (choice == NULL) {
+            continue;
+        }
+        if ((bits & (uint32_t)choice->value) != 0) {
+            problem(r, item->where, "%s: %s is named twice", name_of(row), choice->name);
+        }
+        bits |= (uint32_t)choice->value;
+    }
+    assert(row->size == sizeof bits);
+    memcpy(base + row->offset, &bits, sizeof bits);
+}
+
+/* ---- text ---- */
+
+static bool fits(struct reader *r, const struct config_row *row, struct config_where at, size_t length, uint64_t max) {
+    if (length < row->min) {
+        if (length == 0) {
+            problem(r, at, "%s: must not be empty", name_of(row));
+        } else {
+            problem(r, at, "%s: must be at least %" PRIu64 " bytes long", name_of(row), row->min);
+        }
+        return false;
+    }
+    if (length > max) {
+        problem(r, at, "%s: longer than %" PRIu64 " bytes", name_of(row), max);
+        return false;
+    }
+    return true;
+}
+
+static void copy_text(struct reader *r, const struct config_row *row, struct config_where at, const char *text,
+                      size_t length, char *base) {
+    uint64_t max = row->max != 0 && row->max < row->size ? row->max : row->size - 1;
+    if (fits(r, row, at, length, max)) {
+        memcpy(base + row->offset, text, length + 1);
+    }
+}
+
+static char *duplicate(struct reader *r, const char *text) {
+    char *copy = strdup(text);
+    r->out_of_memory |= copy == NULL;
+    return copy;
+}
+
+static void read_text(struct reader *r, const struct config_row *row, const struct config_node *node, char *base) {
+    if (!wants_text(r, row, node)) {
+        return;
+    }
+    if (row->type == CONFIG_TEXT) {
+        copy_text(r, row, node->where, node->text, node->length, base);
+    } else if (fits(r, row, node->where, node->length, row->max != 0 ? row->max : SCHEMA_MAX_STRING)) {
+        char *copy = duplicate(r, node->text);
+        memcpy(base + row->offset, &copy, sizeof copy);
+    }
+}
+
+/* ---- many ---- */
+
+/* Zeroed room for the node's children, stored in the struct at once, so that config_free finds it whatever follows. */
+static char *make_items(struct reader *r, const struct config_row *row, const struct config_node *node, char *base) {
+    uint64_t max = row->max != 0 ? row->max : CONFIG_MAX_ITEMS;
+    if (node->count < row->min || node->count > max) {
+        problem(r, node->where, "%s: %zu entries, expected %s %" PRIu64, name_of(row), node->count,
+                node->count < row->min ? "at least" : "at most", node->count < row->min ? row->min : max);
+        return NULL;
+    }
+    if (node->count == 0) {
+        return NULL;
+    }
+    char *items = calloc(node->count, row->element_size);
+    if (items == NULL) {
+        r->out_of_memory = true;
+        return NULL;
+    }
+    memcpy(base + row->offset, &items, sizeof items);
+    memcpy(base + row->count_offset, &node->count, sizeof node->count);
+    return items;
+}
+
+static void read_strings(struct reader *r, const struct config_row *row, const struct config_node *node, char *base) {
+    if (node->type != NODE_LIST) {
+        problem(r, node->where, "%s: expected a list of text, found %s", name_of(row), describe(node));
+        return;
+    }
+    char *items = make_items(r, row, node, base);
+    if (items == NULL) {
+        return;
+    }
+    for (const struct config_node *item = node->first; item != NULL; item = item->next) {
+        if (!item->broken && wants_text(r, row, item)) {
+            if (item->length == 0) {
+                problem(r, item->where, "%s: an empty entry", name_of(row));
+            }
+            char *copy = duplicate(r, item->text);
+            memcpy(items, &copy, sizeof copy);
+        }
+        items += sizeof(char *);
+    }
+}
+
+static void read_key(struct reader *r, const struct config_row *row, const struct config_node *item, char *element) {
+    size_t before = r->report->found;
+    copy_text(r, row, item->key_where, item->key, strlen(item->key), element);
+    store_where(row, item->key_where, element);
+    const char *why = row->check != NULL && r->report->found == before ? row->check(element + row->offset) : NULL;
+    if (why != NULL) {
+        problem(r, item->key_where, "%s: %s", row->key, why);
+    }
+}
+
+static void read_element(struct reader *r, const struct config_row *row, const struct config_node *item, char *element) {
+    const struct config_row *end = row->rows;
+    const struct config_row *short_form = NULL;
+    for (; end->key != NULL; end++) {
+        if (end->type == CONFIG_KEY) {
+            read_key(r, end, item, element);
+        } else if (end->key[0] == '\0') {
+            short_form = end;
+        }
+    }
+    store_where(end, item->where, element);
+    if (short_form != NULL && item->type != NODE_MAP) {
+        read_map(r, row->rows, NULL, element);
+        read_value(r, short_form, item, element);
+    } else if (item->type != NODE_MAP) {
+        problem(r, item->where, "%s: each entry is a map of keys, found %s", name_of(row), describe(item));
+    } else {
+        read_map(r, row->rows, item, element);
+    }
+}
+
+static void read_items(struct reader *r, const struct config_row *row, const struct config_node *node, char *base) {
+    bool is_table = row->type == CONFIG_TABLE;
+    if (node->type != (is_table ? NODE_MAP : NODE_LIST)) {
+        problem(r, node->where, "%s: expected %s, found %s", name_of(row), is_table ? "a map" : "a list", describe(node));
+        return;
+    }
+    char *items = make_items(r, row, node, base);
+    if (items == NULL) {
+        return;
+    }
+    for (const struct config_node *item = node->first; item != NULL; item = item->next) {
+        if (!item->broken) {
+            read_element(r, row, item, items);
+        }
+        items += row->element_size;
+    }
+}
+
+/* ---- the walk ---- */
+
+static void read_value(struct reader *r, const struct config_row *row, const struct config_node *node, char *base) {
+    size_t before = r->report->found;
+    store_where(row, node->where, base);
+    if (node->broken) {
+        return;
+    }
+    switch (row->type) {
+    case CONFIG_BOOL:
+        read_bool(r, row, node, base);
+        break;
+    case CONFIG_U32:
+    case CONFIG_U64:
+    case CONFIG_SIZE:
+    case CONFIG_DURATION:
+    case CONFIG_FRACTION:
+        read_number(r, row, node, base);
+        break;
+    case CONFIG_ENUM:
+        read_enum(r, row, node, base);
+        break;
+    case CONFIG_FLAGS:
+        read_flags(r, row, node, base);
+        break;
+    case CONFIG_TEXT:
+    case CONFIG_STRING:
+        read_text(r, row, node, base);
+        break;
+    case CONFIG_STRINGS:
+        read_strings(r, row, node, base);
+        break;
+    case CONFIG_STRUCT:
+        if (node->type != NODE_MAP) {
+            problem(r, node->where, "%s: expected a map of keys, found %s", name_of(row), describe(node));
+        } else {
+            read_map(r, row->rows, node, base);
+        }
+        break;
+    case CONFIG_LIST:
+    case CONFIG_TABLE:
+        read_items(r, row, node, base);
+        break;
+    case CONFIG_LATER:
+        problem(r, node->key_where, "%s: not supported yet", row->key);
+        break;
+    case CONFIG_INVALID:
+    case CONFIG_KEY:
+        assert(false);
+        break;
+    }
+    if (row->check != NULL && r->report->found == before && !r->out_of_memory) {
+        const char *why = row->check(base + row->offset);
+        if (why != NULL) {
+            problem(r, node->where, "%s: %s", name_of(row), why);
+        }
+    }
+}
+
+static const struct config_node *find_child(const struct config_node *node, const char *key) {
+    for (const struct config_node *child = node != NULL ? node->first : NULL; child != NULL; child = child->next) {
+        if (strcmp(child->key, key) == 0) {
+            return child;
+        }
+    }
+    return NULL;
+}
+
+static void unknown_key(struct reader *r, const struct config_row *rows, const struct config_node *child) {
+    const char *names[SCHEMA_MAX_NAMES];
+    size_t count = 0;
+    char known[256] = "";
+    size_t used = 0;
+    for (const struct config_row *row = rows; row->key != NULL && count < SCHEMA_MAX_NAMES; row++) {
+        if (row->type == CONFIG_KEY || row->type == CONFIG_LATER || row->key[0] == '\0') {
+            continue;
+        }
+        names[count++] = row->key;
+        if (used < sizeof known) {
+            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used > 0 ? ", " : "", row->key);
+        }
+    }
+    char scratch[128];
+    const char *hint = config_nearest(child->key, names, count, scratch, sizeof scratch);
+    if (hint[0] == '\0' && used < sizeof known) {
+        problem(r, child->key_where, "unknown key \"%.64s\" (known here: %s)", child->key, known);
+    } else {
+        problem(r, child->key_where, "unknown key \"%.64s\"%s", child->key, hint);
+    }
+}
+
+static void check_keys(struct reader *r, const struct config_row *rows, const struct config_node *node) {
+    for (const struct config_node *child = node->first; child != NULL; child = child->next) {
+        const struct config_row *row = rows;
+        while (row->key != NULL &&
+               (row->type == CONFIG_KEY || row->key[0] == '\0' || strcmp(row->key, child->key) != 0)) {
+            row++;
+        }
+        if (row->key == NULL && !child->broken) {
+            unknown_key(r, rows, child);
+        }
+    }
+}
+
+static void set_default(struct reader *r, const struct config_row *row, char *base) {
+    if (row->type == CONFIG_STRUCT) {
+        read_map(r, row->rows, NULL, base);
+    } else if (row->fallback != NULL) {
+        struct config_row silent = *row;
+        silent.where = 0; /* nobody wrote it: it has no place */
+        bool is_text = row->type == CONFIG_TEXT || row->type == CONFIG_STRING;
+        struct config_node node = {
+            .type = NODE_SCALAR, .plain = !is_text, .text = row->fallback, .length = strlen(row->fallback)};
+        read_value(r, &silent, &node, base);
+    }
+}
+
+/* `node` NULL: the map is not there, and every key takes its default. */
+static void read_map(struct reader *r, const struct config_row *rows, const struct config_node *node, char *base) {
+    if (node != NULL) {
+        check_keys(r, rows, node);
+    }
+    for (const struct config_row *row = rows; row->key != NULL; row++) {
+        if (row->type == CONFIG_KEY || row->key[0] == '\0') {
+            continue;
+        }
+        const struct config_node *child = find_child(node, row->key);
+        if (child != NULL) {
+            read_value(r, row, child, base);
+        } else if (node != NULL && row->required) {
+            problem(r, node->where, "missing key \"%s\"%s%s%s", row->key, row->help != NULL ? " (" : "",
+                    row->help != NULL ? row->help : "", row->help != NULL ? ")" : "");
+        } else {
+            set_default(r, row, base);
+        }
+    }
+}
+
+/* ---- the door ---- */
+
+int config_load_memory(const char *file, const void *bytes, size_t size, const struct config_row *rows, void *settings,
+                       struct config_report *report) {
+    size_t before = report->found;
+    CLEANUP(config_document_deinit) struct config_document document;
+    int rc = config_document_parse(file, bytes, size, &document, report);
+    struct reader r = {.file = file, .report = report};
+    if (rc == 0 && document.root != NULL) {
+        if (document.root->type != NODE_MAP) {
+            problem(&r, document.root->where, "expected a map of keys, found %s", describe(document.root));
+        } else {
+            read_map(&r, rows, document.root, settings);
+        }
+        rc = r.out_of_memory ? -ENOMEM : 0;
+    }
+    if (rc == 0 && report->found > before) {
+        rc = CONFIG_E_INVALID;
+    }
+    if (rc != 0) {
+        config_free(rows, settings);
+    }
+    return rc;
+}
+
+int config_load_file(const char *path, const struct config_row *rows, void *settings, struct config_report *report) {
+    CLEANUP(buf_deinit) struct buf bytes = {0};
+    int rc = config_read_file(path, &bytes, report);
+    return rc != 0 ? rc : config_load_memory(path, bytes.bytes, bytes.size, rows, settings, report);
+}
+
+static void free_items(const struct config_row *row, char *base) {
+    char **items = (char **)(void *)(base + row->offset);
+    size_t *count = (size_t *)(void *)(base + row->count_offset);
+    for (size_t i = 0; i < *count; i++) {
+        if (row->type == CONFIG_STRINGS) {
+            free(((char **)(void *)*items)[i]);
+        } else {
+            config_free(row->rows, *items + i * row->element_size);
+        }
+    }
+    free(*items);
+    *items = NULL;
+    *count = 0;
+}
+
+void config_free(const struct config_row *rows, void *settings) {
+    char *base = settings;
+    for (const struct config_row *row = rows; row->key != NULL; row++) {
+        if (row->type == CONFIG_STRING) {
+            char **text = (char **)(void *)(base + row->offset);
+            free(*text);
+            *text = NULL;
+        } else if (row->type == CONFIG_STRUCT) {
+            config_free(row->rows, base);
+        } else if (row->type == CONFIG_STRINGS || row->type == CONFIG_LIST || row->type == CONFIG_TABLE) {
+            free_items(row, base);
+        }
+    }
+}
