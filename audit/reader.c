@@ -48,6 +48,9 @@ static int scan_all(struct scan *scan, int fd, const struct segment_list *list, 
     for (size_t i = 0; i < list->count; i++) {
         int rc = scan_segment(scan, fd, &list->items[i], i + 1 == list->count, reterr);
         if (rc == AUDIT_E_TORN_TAIL && scan->chain.next >= scan->head.next && segment_writer_alive(fd)) {
+            if (reterr != NULL) {
+                *reterr = (struct error){0};
+            }
             return 0; /* being written at this moment */
         }
         if (rc != 0) {

@@ -78,13 +78,15 @@ static int read_log_id(struct audit_log *log, const struct segment *first, struc
     size_t size = 0;
     struct chain chain;
     chain_start(&chain);
+    if (first->first != 0) {
+        return error_set(reterr, AUDIT_E_GAP, "the files before %s are missing", first->name);
+    }
     CLEANUP(close_fd) int fd = segment_open(log->directory_fd, first->name, O_RDONLY, reterr);
     int rc = fd < 0 ? fd : lines_open(&lines, fd);
     if (rc != 0) {
         return rc;
     }
-    if (first->first != 0 || lines_next(&lines, &line, &size) != 0 ||
-        chain_accept(&chain, line, size, NULL) != 0) {
+    if (lines_next(&lines, &line, &size) != 0 || chain_accept(&chain, line, size, NULL) != 0) {
         rc = error_set(reterr, AUDIT_E_TAMPERED, "%s does not begin with the creation of a log", first->name);
     }
     memcpy(log->chain.log_id, chain.log_id, sizeof log->chain.log_id);
