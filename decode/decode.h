@@ -38,6 +38,7 @@ struct decode_options {
     uint32_t job_ms;              /* wall clock of one job: 2000 */
     uint32_t jobs_per_worker;     /* retired after so many: 1000 */
     const struct log *log;
+    const char *program;          /* of the workers; NULL: buckler-decode beside the running program */
 };
 
 /* How pixels shall come out (spec daemon 3.6). Bilinear like Pillow to resize × resize, optionally through a JPEG
