@@ -4,10 +4,16 @@
 #include "base/digest.h"
 #include "base/sandbox.h"
 
-/* AddressSanitizer reserves terabytes of address space for its shadow. */
-#ifdef __SANITIZE_ADDRESS__
+/* AddressSanitizer reserves terabytes of address space for its shadow; gcc and clang say differently that it
+ * is there. */
+#ifdef __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define ADDRESS_SPACE SANDBOX_KEEP
-#else
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define ADDRESS_SPACE SANDBOX_KEEP
+#endif
+#ifndef ADDRESS_SPACE
 #define ADDRESS_SPACE (256ull << 20)
 #endif
 

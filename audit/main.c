@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "audit/audit.h"
 #include "audit/confine.h"
@@ -204,5 +205,6 @@ int main(void) {
     w.source = loop_remove(w.source);
     w.loop = loop_free(w.loop);
     free(w.space);
-    return w.exit_code;
+    _exit(
+        w.exit_code); /* handlers that libraries left for the end may want calls that are no longer allowed */
 }

@@ -289,7 +289,9 @@ static void cut_at_each_byte(const char *directory, bool acknowledged) {
     append(log, 1);
     commit(log);
     struct bytes old_head = scratch_read(directory, "head");
-    size_t before = scratch_read(directory, FIRST).size;
+    struct bytes old = scratch_read(directory, FIRST);
+    size_t before = old.size;
+    free(old.data);
     append(log, 2);
     commit(log);
     log = audit_close(log);

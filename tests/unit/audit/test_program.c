@@ -215,6 +215,26 @@ static void test_ignores_signals_meant_for_the_core(void **state) {
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+static void test_runs_confined(void **state) {
+    struct peer peer;
+    uint64_t recovered = 0;
+    char path[64];
+    char line[256];
+    unsigned found = 0;
+    start(&peer);
+    configure(&peer, *state, "before_reply");
+    (void)expect_ready(&peer, &recovered);
+    (void)snprintf(path, sizeof path, "/proc/%d/status", (int)peer.child.pid);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file) != NULL) {
+        found += strcmp(line, "Seccomp:\t2\n") == 0 || strcmp(line, "NoNewPrivs:\t1\n") == 0;
+    }
+    (void)fclose(file);
+    assert_int_equal(found, 2);
+    assert_int_equal(finish(&peer), 0);
+}
+
 static void test_a_payload_that_is_not_canonical_fails_after_those_before_it(void **state) {
     struct peer peer;
     uint64_t recovered = 0;
@@ -306,6 +326,7 @@ int main(void) {
         PROGRAM_TEST(test_records_without_a_listener_are_written_too),
         PROGRAM_TEST(test_every_acknowledged_record_survives_kill_9),
         PROGRAM_TEST(test_ignores_signals_meant_for_the_core),
+        PROGRAM_TEST(test_runs_confined),
         PROGRAM_TEST(test_a_payload_that_is_not_canonical_fails_after_those_before_it),
         PROGRAM_TEST(test_refuses_a_log_that_another_process_writes),
         PROGRAM_TEST(test_refuses_records_before_it_was_configured),
