@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Gemma 3, text part (spec gemma-models 1.4, 2.3): four norms a layer with the branch normed before it is added, normed
+ * queries and keys, five sliding layers to one global layer with their own rope bases, no soft caps, tied head.
+ *
+ * The forward pass is executed by all members of the pool together; each phase hands out tasks of rows or of panels
+ * and ends with a barrier. In every layer only the first rows still matter (engine/graph/step.h): kv_rows pass keys
+ * and values, query_rows pass the rest.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "engine/models/text.h"
+
+/* ---- hyper-parameters ---- */
+
+enum { SLIDING_PERIOD = 6, LAYERS_OF_27B = 62, MAX_WIDTH = 1 << 20 };
+
+static int read_size(const struct tensor_file *file, const char *key, uint32_t limit, uint32_t *ret,
+                     struct error *reterr) {
+    uint64_t value;
+
+    if (!meta_u64(file, key, &value)) {
+        return error_set(reterr, ENGINE_E_FORMAT, "the metadata lack %s", key);
+    }
+    if (value == 0 || value > limit) {
+        return error_set(reterr, ENGINE_E_FORMAT, "%s is %llu, expected 1 to %u", key, (unsigned long long)value,
+                         limit);
+    }
+    *ret = (uint32_t)value;
+    return 0;
+}
+
+static int read_sizes(const struct tensor_file *file, struct text_config *c, struct error *reterr) {
+    const struct {
+        const char *key;
+        uint32_t limit;
+        uint32_t *field;
+    } sizes[] = {
+        {"gemma3.block_count", STEP_MAX_LAYERS, &c->layers},
+        {"gemma3.embedding_length", MAX_WIDTH, &c->hidden},
+        {"gemma3.feed_forward_length", MAX_WIDTH, &c->feed_forward},
+        {"gemma3.attention.head_count", 1024, &c->heads},
+        {"gemma3.attention.head_count_kv", 1024, &c->kv_heads},
+        {"gemma3.attention.key_length", 1024, &c->head_size},
+        {"gemma3.context_length", 1 << 24, &c->context},
+        {"gemma3.attention.sliding_window", 1 << 24, &c->window},
+    };
+    uint64_t count, value_length;
+
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        int r = read_size(file, sizes[i].key, sizes[i].limit, sizes[i].field, reterr);
+        if (r != 0) {
+            return r;
+        }
+    }
+    if (!meta_u64(file, "gemma3.attention.value_length", &value_length)) {
+        value_length = c->head_size;
+    }
+    if (c->heads % c->kv_heads != 0 || c->head_size % 2 != 0 || value_length != c->head_size) {
+        return error_set(reterr, ENGINE_E_FORMAT, "%u heads, %u key heads and head sizes %u and %llu do not fit",
+                         c->heads, c->kv_heads, c->head_size, (unsigned long long)value_length);
+    }
+    if (!meta_array(file, "tokenizer.ggml.tokens", &count) || count == 0 || count > (1 << 24)) {
+        return error_set(reterr, ENGINE_E_FORMAT, "the file has no usable tokenizer.ggml.tokens");
+    }
+    c->vocabulary = (uint32_t)count;
+    return 0;
+}
+
+static double read_real(const struct tensor_file *file, const char *key, double otherwise) {
+    double value;
+
+    return meta_f64(file, key, &value) ? value : otherwise;
+}
+
+/* A period, an array with true for sliding layers, or nothing: every sixth layer is global. */
+static int read_pattern(const struct tensor_file *file, struct text_config *c, struct error *reterr) {
+    static const char key[] = "gemma3.attention.sliding_window_pattern";
+    enum { GGUF_BOOL = 7 };
+    uint64_t period = SLIDING_PERIOD, count;
+    const uint8_t *array = meta_array_raw(file, key, GGUF_BOOL, &count);
+
+    if (array != NULL && count != c->layers) {
+        return error_set(reterr, ENGINE_E_FORMAT, "%s has %llu elements for %u layers", key,
+                         (unsigned long long)count, c->layers);
+    }
+    if (array == NULL && meta_u64(file, key, &period) && period == 0) {
+        return error_set(reterr, ENGINE_E_FORMAT, "%s is 0", key);
+    }
+    for (uint32_t layer = 0; layer < c->layers; layer++) {
+        c->sliding[layer] = array != NULL ? array[layer] != 0 : (layer + 1) % period != 0;
+    }
+    return 0;
+}
+
+static int configure(const struct tensor_file *file, struct text_config *ret_config, struct error *reterr) {
+    struct text_config c = {0};
+    const char *scaling;
+    size_t scaling_size;
+    int r = read_sizes(file, &c, reterr);
+
+    r = r == 0 ? read_pattern(file, &c, reterr) : r;
+    if (r != 0) {
+        return r;
+    }
+    c.eps = (float)read_real(file, "gemma3.attention.layer_norm_rms_epsilon", 1e-6);
+    c.global_base = read_real(file, "gemma3.rope.freq_base", 1e6);
+    c.local_base = read_real(file, "gemma3.rope.freq_base_swa", 1e4);
+    c.global_factor = 1.0;
+    if (meta_string(file, "gemma3.rope.scaling.type", &scaling, &scaling_size) &&
+        !(scaling_size == 4 && memcmp(scaling, "none", 4) == 0)) {
+        if (scaling_size != 6 || memcmp(scaling, "linear", 6) != 0) {
+            return error_set(reterr, ENGINE_E_UNSUPPORTED, "gemma3.rope.scaling.type is not linear");
+        }
+        c.global_factor = read_real(file, "gemma3.rope.scaling.factor", 0.0);
+    }
+    if (!(c.eps > 0 && c.eps < 1) || !(c.global_base > 1) || !(c.local_base > 1) || !(c.global_factor > 0) ||
+        !isfinite(c.global_base) || !isfinite(c.local_base) || !isfinite(c.global_factor)) {
+        return error_set(reterr, ENGINE_E_FORMAT, "the epsilon or the rope parameters are out of range");
+    }
+    c.attention_scale = (float)(1.0 / sqrt(c.layers == LAYERS_OF_27B ? (double)c.hidden / c.heads : c.head_size));
+    c.embedding_scale = (float)sqrt(c.hidden);
+    *ret_config = c;
+    return 0;
+}
+
+/* ---- parts of the pass ---- */
+
+enum { ROWS_A_TASK = 8, LINEAR_ROWS = 128, LINEAR_PANELS = 4 };
+
+/* What a linear layer reads: f32 rows and, for packed weights, the same rows quantised. */
+struct input {
+    const float *rows;
+    const char *quantized;
+    uint32_t cols;
+};
+
+static size_t groups(size_t count, size_t size) {
+    return (count + size - 1) / size;
+}
+
+static size_t linear_tasks(const struct linear *l, uint32_t rows) {
+    return groups(l->rows, LINEAR_PANELS * PANEL_ROWS) * groups(rows, LINEAR_ROWS);
+}
+
+/* One tile of the product: a group of panels, so that it stays in the cache, by a group of rows. */
+struct tile {
+    uint32_t row, rows;
+    uint32_t out, outs; /* columns of the result */
+};
+
+static struct tile linear_tile(const struct linear *l, uint32_t rows, size_t task) {
+    uint32_t row_groups = (uint32_t)groups(rows, LINEAR_ROWS);
+    struct tile t = {.row = (uint32_t)(task % row_groups) * LINEAR_ROWS,
+                     .out = (uint32_t)(task / row_groups) * LINEAR_PANELS * PANEL_ROWS};
+
+    t.rows = rows - t.row < LINEAR_ROWS ? rows - t.row : LINEAR_ROWS;
+    t.outs = l->rows - t.out < LINEAR_PANELS * PANEL_ROWS ? l->rows - t.out : LINEAR_PANELS * PANEL_ROWS;
+    return t;
+}
+
+static void linear_run(const struct kernel_set *k, const struct linear *l, const struct input *in, struct tile t,
+                       float *out) {
+    out += (size_t)t.row * l->rows;
+    if (l->values != NULL) {
+        k->matmul_f32(l->values, l->cols, in->rows + (size_t)t.row * in->cols, in->cols, t.rows, t.out,
+                      t.out + t.outs, out, l->rows);
+    } else {
+        k->matmul(&l->packed, in->quantized + t.row * k->activation_bytes(in->cols), t.rows, t.out / PANEL_ROWS,
+                  (uint32_t)groups(t.out + t.outs, PANEL_ROWS), out, l->rows);
+    }
+}
+
+static void quantize(const struct kernel_set *k, const float *rows, uint32_t cols, size_t row, uint32_t count,
+                     char *quantized) {
+    k->quantize_rows(rows + row * cols, cols, count, cols, quantized + row * k->activation_bytes(cols));
+}
+
+static uint32_t rows_of_task(size_t task, uint32_t rows) {
+    uint32_t left = rows - (uint32_t)task * ROWS_A_TASK;
+
+    return left < ROWS_A_TASK ? left : ROWS_A_TASK;
+}
+
+/* h = norm(x), quantised too. */
+static void norm_input(const struct text_run *run, const float *weight, size_t row, uint32_t count) {
+    const struct text_state *s = run->state;
+    const struct kernel_set *k = run->model->kernels;
+    uint32_t hidden = run->model->config.hidden;
+
+    for (size_t i = row; i < row + count; i++) {
+        k->rms_norm(s->x + i * hidden, weight, hidden, run->model->config.eps, s->h + i * hidden);
+    }
+    quantize(k, s->h, hidden, row, count, s->h_q);
+}
+
+/* x += norm(branch) */
+static void add_branch(const struct text_run *run, const float *weight, size_t row, uint32_t count) {
+    const struct text_state *s = run->state;
+    const struct kernel_set *k = run->model->kernels;
+    uint32_t hidden = run->model->config.hidden;
+
+    for (size_t i = row; i < row + count; i++) {
+        k->rms_norm(s->branch + i * hidden, weight, hidden, run->model->config.eps, s->branch + i * hidden);
+        k->add(s->x + i * hidden, s->branch + i * hidden, hidden);
+    }
+}
+
+static void embed(const struct text_run *run, size_t row) {
+    const struct text_model *m = run->model;
+    const struct tensor *e = m->embedding;
+    uint32_t hidden = m->config.hidden;
+    uint64_t row_bytes = e->bytes / e->dims[1];
+    float *x = run->state->x + row * hidden;
+
+    m->kernels->dequantize(e->type, (const char *)e->data + run->state->step.rows[row].token * row_bytes, hidden, x);
+    for (uint32_t c = 0; c < hidden; c++) {
+        x[c] *= m->config.embedding_scale;
+    }
+}
+
+/* Norm and rope of one row's queries (in place) and keys (into their page); values as they are. */
+static void place_row(const struct text_run *run, uint32_t layer, size_t row, bool queries) {
+    const struct text_config *c = &run->model->config;
+    const struct text_layer *l = &run->model->layers[layer];
+    const struct kernel_set *k = run->model->kernels;
+    const struct text_state *s = run->state;
+    const struct step_row *r = &s->step.rows[row];
+    uint32_t width = c->kv_heads * c->head_size;
+    size_t angle = (size_t)r->position * (c->head_size / 2);
+    const float *cosines = (c->sliding[layer] ? s->local_cosines : s->global_cosines) + angle;
+    const float *sines = (c->sliding[layer] ? s->local_sines : s->global_sines) + angle;
+    float *keys = kvcache_keys(&s->kv, layer, r->page) + (size_t)r->slot * width;
+    float *values = kvcache_values(&s->kv, layer, r->page) + (size_t)r->slot * width;
+
+    for (uint32_t head = 0; head < c->kv_heads; head++) {
+        float *key = keys + head * c->head_size;
+
+        k->rms_norm(s->k + row * width + head * c->head_size, l->attn_k_norm, c->head_size, c->eps, key);
+        k->rope(key, cosines, sines, c->head_size);
+    }
+    memcpy(values, s->v + row * width, width * sizeof *values);
+    for (uint32_t head = 0; queries && head < c->heads; head++) {
+        float *query = s->q + (row * c->heads + head) * c->head_size;
+
+        k->rms_norm(query, l->attn_q_norm, c->head_size, c->eps, query);
+        k->rope(query, cosines, sines, c->head_size);
+    }
+}
+
+/* The visible part of the row's path: position j is visible iff j <= i, and i - j < window where the layer slides. */
+static size_t visible_runs(const struct text_run *run, uint32_t layer, const struct step_row *r, uint32_t kv_head,
+                           struct kv_run *runs) {
+    const struct text_config *c = &run->model->config;
+    const struct text_state *s = run->state;
+    const struct step_slice *slice = &s->step.slices[r->slice];
+    uint32_t end = r->position + 1;
+    uint32_t begin = c->sliding[layer] && end > c->window ? end - c->window : 0;
+    uint32_t width = c->kv_heads * c->head_size, at = 0;
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < slice->span_count && at < end; i++) {
+        const struct kv_span *span = &s->step.spans[slice->first_span + i];
+        uint32_t first = begin > at ? begin - at : 0;
+        uint32_t last = end - at < span->count ? end - at : span->count;
+
+        at += span->count;
+        if (first < last) {
+            size_t offset = (size_t)first * width + kv_head * c->head_size;
+
+            runs[count++] = (struct kv_run){.keys = kvcache_keys(&s->kv, layer, span->page) + offset,
+                                            .values = kvcache_values(&s->kv, layer, span->page) + offset,
+                                            .count = last - first,
+                                            .stride = width};
+        }
+    }
+    return count;
+}
+
+/* The query heads of one row that share a key head. */
+static void attend(const struct text_run *run, uint32_t layer, size_t task, struct kv_run *runs) {
+    const struct text_config *c = &run->model->config;
+    const struct text_state *s = run->state;
+    size_t row = task / c->kv_heads;
+    uint32_t kv_head = (uint32_t)(task % c->kv_heads), group = c->heads / c->kv_heads;
+    size_t count = visible_runs(run, layer, &s->step.rows[row], kv_head, runs);
+
+    for (uint32_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
+        size_t at = (row * c->heads + head) * c->head_size;
+
+        run->model->kernels->attend(s->q + at, runs, count, c->head_size, s->attended + at);
+    }
+}
+
+/* gate = gelu(gate(h)) ⊙ up(h), tile by tile */
+static void gated(const struct text_run *run, const struct text_layer *l, const struct input *h, struct tile t) {
+    const struct kernel_set *k = run->model->kernels;
+    const struct text_state *s = run->state;
+
+    linear_run(k, &l->ffn_gate, h, t, s->gate);
+    linear_run(k, &l->ffn_up, h, t, s->up);
+    for (size_t row = t.row; row < (size_t)t.row + t.rows; row++) {
+        size_t at = row * l->ffn_gate.rows + t.out;
+        k->gelu_mul(s->gate + at, s->up + at, t.outs);
+    }
+}
+
+/* ---- the layer ---- */
+
+static void attention(const struct text_run *run, unsigned worker, uint32_t layer, uint32_t kv_rows,
+                      uint32_t query_rows) {
+    const struct text_config *c = &run->model->config;
+    const struct text_layer *l = &run->model->layers[layer];
+    const struct kernel_set *k = run->model->kernels;
+    const struct text_state *s = run->state;
+    struct pool *pool = run->pool;
+    struct input h = {s->h, s->h_q, c->hidden};
+    struct input attended = {s->attended, s->attended_q, c->heads * c->head_size};
+    size_t q_tasks = linear_tasks(&l->attn_q, query_rows), kv_tasks = linear_tasks(&l->attn_k, kv_rows), t;
+
+    while (pool_claim(pool, groups(kv_rows, ROWS_A_TASK), &t)) {
+        norm_input(run, l->attn_norm, t * ROWS_A_TASK, rows_of_task(t, kv_rows));
+    }
+    pool_barrier(pool);
+    while (pool_claim(pool, q_tasks + 2 * kv_tasks, &t)) {
+        if (t < q_tasks) {
+            linear_run(k, &l->attn_q, &h, linear_tile(&l->attn_q, query_rows, t), s->q);
+        } else if (t < q_tasks + kv_tasks) {
+            linear_run(k, &l->attn_k, &h, linear_tile(&l->attn_k, kv_rows, t - q_tasks), s->k);
+        } else {
+            linear_run(k, &l->attn_v, &h, linear_tile(&l->attn_v, kv_rows, t - q_tasks - kv_tasks), s->v);
+        }
+    }
+    pool_barrier(pool);
+    while (pool_claim(pool, groups(kv_rows, ROWS_A_TASK), &t)) {
+        for (size_t row = t * ROWS_A_TASK; row < t * ROWS_A_TASK + rows_of_task(t, kv_rows); row++) {
+            place_row(run, layer, row, row < query_rows);
+        }
+    }
+    pool_barrier(pool);
+    while (pool_claim(pool, (size_t)query_rows * c->kv_heads, &t)) {
+        attend(run, layer, t, s->workers[worker].runs);
+    }
+    pool_barrier(pool);
+    while (pool_claim(pool, groups(query_rows, ROWS_A_TASK), &t)) {
+        quantize(k, s->attended, attended.cols, t * ROWS_A_TASK, rows_of_task(t, query_rows), s->attended_q);
+    }
+    pool_barrier(pool);
+    while (pool_claim(pool, linear_tasks(&l->attn_output, query_rows), &t)) {
+        linear_run(k, &l->attn_output, &attended, linear_tile(&l->attn_output, query_rows, t), s->branch);
+    }
+    pool_barrier(pool);
+    while (pool_claim(pool, groups(query_rows, ROWS_A_TASK), &t)) {
+        add_branch(run, l->post_attention_norm, t * ROWS_A_TASK, rows_of_task(t, query_rows));
+        norm_input(run, l->ffn_norm, t * ROWS_A_TASK, rows_of_task(t, query_rows));
+    }
+    pool_barrier(pool);
+}
+
+static void feed_forward(const struct text_run *run, uint32_t layer, uint32_t rows) {
+    const struct text_config *c = &run->model->config;
+    const struct text_layer *l = &run->model->layers[layer];
+    const struct kernel_set *k = run->model->kernels;
+    const struct text_state *s = run->state;
+    struct pool *pool = run->pool;
+    struct input h = {s->h, s->h_q, c->hidden};
+    struct input gate = {s->gate, s->gate_q, c->feed_forward};
+    size_t t;
+
+    while (pool_claim(pool, linear_tasks(&l->ffn_gate, rows), &t)) {
+        gated(run, l, &h, linear_tile(&l->ffn_gate, rows, t));
+    }
+    pool_barrier(pool);
+    while (pool_claim(pool, groups(rows, ROWS_A_TASK), &t)) {
+        quantize(k, s->gate, gate.cols, t * ROWS_A_TASK, rows_of_task(t, rows), s->gate_q);
+    }
+    pool_barrier(pool);
+    while (pool_claim(pool, linear_tasks(&l->ffn_down, rows), &t)) {
+        linear_run(k, &l->ffn_down, &gate, linear_tile(&l->ffn_down, rows, t), s->branch);
+    }
+    pool_barrier(pool);
+    while (pool_claim(pool, groups(rows, ROWS_A_TASK), &t)) {
+        add_branch(run, l->post_ffw_norm, t * ROWS_A_TASK, rows_of_task(t, rows));
+    }
+    pool_barrier(pool);
+}
+
+static void forward(struct text_run *run, unsigned worker) {
+    const struct step *step = &run->state->step;
+    size_t row;
+
+    while (pool_claim(run->pool, step->row_count, &row)) {
+        embed(run, row);
+    }
+    pool_barrier(run->pool);
+    for (uint32_t layer = 0; layer < step->depth; layer++) {
+        attention(run, worker, layer, step->kv_rows[layer], step->query_rows[layer]);
+        feed_forward(run, layer, step->query_rows[layer]);
+        text_read(run, worker, layer + 1);
+    }
+}
+
+const struct text_architecture text_gemma3 = {.name = "gemma3", .configure = configure, .forward = forward};
