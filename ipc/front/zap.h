@@ -14,10 +14,11 @@
 #include "base/error.h"
 #include "ipc/ipc.h"
 
-#define ZAP_DOMAIN_IPC "ipc"           /* NULL mechanism; the kernel's SO_PEERCRED names the uid */
-#define ZAP_DOMAIN_LOOPBACK "loopback" /* NULL mechanism on 127.0.0.0/8 or [::1], only if insecure_loopback  \
-                                        */
-#define ZAP_DOMAIN_CURVE "curve"       /* CURVE mechanism; the client's public key */
+#define ZAP_DOMAIN_IPC "ipc" /* NULL mechanism; the kernel's SO_PEERCRED names the uid */
+#define ZAP_DOMAIN_LOOPBACK                                                                                  \
+    "loopback"                   /* NULL mechanism on 127.0.0.0/8 or [::1], only if insecure_loopback        \
+                                  */
+#define ZAP_DOMAIN_CURVE "curve" /* CURVE mechanism; the client's public key */
 
 struct zap_rules {
     const struct ipc_settings *settings; /* borrowed */
