@@ -13,6 +13,9 @@ const struct kernel_set *kernel_runnable(size_t index) {
         __builtin_cpu_supports("avx512vnni")) {
         sets[count++] = &kernel_set_avx512;
     }
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        sets[count++] = &kernel_set_avx2;
+    }
     sets[count++] = &kernel_set_portable;
     return index < count ? sets[index] : NULL;
 }

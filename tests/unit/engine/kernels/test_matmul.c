@@ -133,6 +133,38 @@ static void test_gives_the_same_bits_in_every_set(void **state) {
     }
 }
 
+static void test_extreme_bytes_do_not_saturate(void **state) {
+    static const uint8_t bytes[] = {0x00, 0xff, 0x80, 0x7f, 0x0f, 0xf0};
+
+    (void)state;
+    FOR_EACH_SET (k) {
+        for (size_t t = 0; t < PACKED_TYPES; t++) {
+            const struct tensor_type_info *info = tensor_type_info(packed_types[t]);
+
+            for (size_t b = 0; b < sizeof(bytes); b++) {
+                struct product p;
+                int fields[2];
+
+                setup(&p, k, packed_types[t], 16, 256);
+                memset(p.stored, bytes[b], 16 * 256 / info->block_values * info->block_bytes);
+                half_fields(packed_types[t], &fields[0], &fields[1]);
+                for (size_t i = 0; i < 16 * 256 / info->block_values; i++) {
+                    uint8_t *block = p.stored + i * info->block_bytes;
+                    memcpy(block + fields[0], "\x00\x3c", 2);
+                    memcpy(block + (fields[1] < 0 ? fields[0] : fields[1]), "\x00\x3c", 2);
+                }
+                for (size_t i = 0; i < (size_t)MOST_ROWS * 256; i++) {
+                    p.x[i] = i / 256 % 3 == 0 ? 1.0F : i / 256 % 3 == 1 ? -1.0F : i % 2 ? 1.0F : -1.0F;
+                }
+                k->pack(&p.w, p.stored, 0, 1);
+                k->quantize_rows(p.x, 256, MOST_ROWS, 256, p.q);
+                check_against_double(k, &p);
+                teardown(&p);
+            }
+        }
+    }
+}
+
 static void test_a_row_does_not_depend_on_its_company(void **state) {
     (void)state;
     FOR_EACH_SET (k) {
@@ -352,6 +384,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_multiplies_what_the_stored_values_say),
         cmocka_unit_test(test_gives_the_same_bits_in_every_set),
+        cmocka_unit_test(test_extreme_bytes_do_not_saturate),
         cmocka_unit_test(test_a_row_does_not_depend_on_its_company),
         cmocka_unit_test(test_panels_may_be_split_at_will),
         cmocka_unit_test(test_more_rows_than_pass_at_once_change_nothing),
