@@ -35,7 +35,7 @@ int digest_file(const char *path, uint8_t ret_digest[DIGEST_BYTES], struct error
     }
     int rc = digest_sha256(bytes, (size_t)info.st_size, ret_digest);
     (void)munmap(bytes, (size_t)info.st_size);
-    return rc;
+    return rc == 0 ? 0 : error_errno(reterr, -rc, "%s: cannot be digested", path);
 }
 
 void hex_encode(const void *bytes, size_t size, char *out) {

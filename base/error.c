@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/error.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -30,7 +31,7 @@ int error_errno(struct error *e, int number, const char *format, ...) {
 
 int error_prefix(struct error *e, const char *format, ...) {
     if (e == NULL) {
-        return 0;
+        return -EIO;
     }
     char old[sizeof e->text];
     memcpy(old, e->text, sizeof old);

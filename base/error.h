@@ -21,7 +21,8 @@ int error_set(struct error *e, int code, const char *format, ...) __attribute__(
 /* As error_set, with ": " and the text of the positive errno `number` behind the sentence; returns -number. */
 int error_errno(struct error *e, int number, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* Puts a prefix before the text that is already there ("policies/a.yaml: " …). Returns e->code. */
+/* Puts a prefix before the text that is already there ("policies/a.yaml: " …). Returns e->code, so that a failing
+ * function may end with `return error_prefix(...)`; -EIO when `e` is NULL, since a failure must stay one. */
 int error_prefix(struct error *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define MUST_CHECK __attribute__((warn_unused_result))

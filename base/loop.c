@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A removed source is unlinked at once but freed only at the end of the round, because an event for it may already
- * have been fetched. Timers are timerfds and signals are signalfds: everything is a file.
+ * A removed source is unlinked at once but freed only at the end of the outermost round, because an event for it may
+ * already have been fetched. Timers are timerfds and signals are signalfds: everything is a file.
  */
 #include "base/loop.h"
 
@@ -34,6 +34,7 @@ struct loop_source {
 struct loop {
     int epoll_fd;
     bool stopping;
+    unsigned depth; /* rounds that run now: loop_once may be called from a callback */
     struct loop_source *sources;
     struct loop_source *removed;
 };
@@ -179,10 +180,14 @@ int loop_once(struct loop *loop, int timeout_ms) {
     if (count < 0) {
         return errno == EINTR ? 0 : -errno;
     }
+    loop->depth++;
     for (int i = 0; i < count; i++) {
         dispatch(events[i].data.ptr, events[i].events);
     }
-    free_removed(loop);
+    loop->depth--;
+    if (loop->depth == 0) {
+        free_removed(loop);
+    }
     return 0;
 }
 
