@@ -31,6 +31,8 @@ enum {
 extern const char *const policy_builtin_categories[];
 enum { POLICY_BUILTIN_CATEGORY_COUNT = 11 };
 
+struct policy_list;
+
 struct policy_guideline {
     char category[POLICY_NAME_SIZE];
     char *text;
@@ -45,8 +47,10 @@ struct policy_classifier {
     struct policy_guideline *guidelines;
     size_t file_count;
     char **files;             /* lists; absolute or relative to the policy's directory, resolved at load */
+    struct policy_list **lists; /* [file_count], what the files held when the digest was taken (policies/list.h) */
     size_t category_count;
     char (*categories)[POLICY_NAME_SIZE]; /* restricts what it may score; none: all it can */
+    uint32_t kinds;           /* bit (1 << enum content_kind): what this kind of classifier can look at */
     unsigned line, column;
 };
 
@@ -88,7 +92,7 @@ struct policy {
     char name[POLICY_NAME_SIZE];
     char description[512];
     char file[512];
-    char digest[65];          /* SHA-256 of the file's bytes and of every list file, in order; lower-case hex */
+    char digest[65];          /* lower-case hex of SHA-256(SHA-256(file) || SHA-256(list 1) || …), lists in order */
     uint32_t scopes, kinds;   /* applies: bits as in rules; 0: all */
     size_t category_count;
     char categories[POLICY_MAX_CATEGORIES][POLICY_NAME_SIZE];
@@ -102,6 +106,7 @@ struct policy {
     uint32_t deadline_ms;     /* default 2000 */
     bool replace_invalid_utf8;
     enum policy_audit_content audit_content;
+    uint64_t audit_retention_ns; /* 0: as long as the log lives */
     size_t example_count;
     struct policy_example examples[POLICY_MAX_EXAMPLES];
 };
@@ -148,18 +153,26 @@ struct policy_input {
     size_t score_count;
 };
 
+enum { POLICY_BY_DEFAULT = -1, POLICY_BY_UNCOVERED = -2, POLICY_BY_FAILURE = -3 };
+
 struct policy_decision {
     enum action action;  /* never ACTION_INVALID */
-    int rule;            /* index of the deciding rule; -1: default, -2: uncovered, -3: on_error */
+    int rule;            /* index of the deciding rule; POLICY_BY_DEFAULT, …_UNCOVERED, …_FAILURE */
     int score;           /* index of the deciding score, or -1 */
     int part;            /* of the deciding score or flag, or -1 */
     bool complete;       /* every judged part was covered and every score executed */
 };
 
-/* Pure: no clock, no input or output, no allocation, no global. Same arguments, same decision, for ever. All rules are
- * evaluated; the strongest action wins, ties by order of rules, then the higher score, then the lower part index. A score
- * whose state is not EXECUTED or whose value is out of range never lets content through: it makes the decision at
- * least `uncovered`. */
+/* Pure: no clock, no input or output, no allocation, no global. Same arguments, same decision, for ever.
+ *
+ * All rules are evaluated on the judged parts; the strongest action wins, ties by order of rules, then the higher score,
+ * then the lower part index. `default` is the weakest outcome: a rule makes it stronger, never weaker. So one more score
+ * or flag never weakens a decision.
+ *
+ * Nothing that was not judged is let through by silence. The decision is at least `uncovered` when no part is judged; when a
+ * judged part is not complete, is of a kind or scope that the policy does not apply to, or has no executed score although the policy has
+ * classifiers; and when a score is not EXECUTED, out of range, or points outside the policy or the parts. Hence a
+ * classifier writes a score for each category it can score and each judged part it looks at, zeros included. */
 void policy_decide(const struct policy *policy, const struct policy_input *input, struct policy_decision *ret);
 
 /* The decision when content could not be judged. */
