@@ -162,10 +162,15 @@ int config_load_file(const char *path, const struct config_row *rows, void *sett
 int config_load_memory(const char *file, const void *bytes, size_t size, const struct config_row *rows, void *settings,
                        struct config_report *report) MUST_CHECK;
 
+/* As config_load_memory, but after CONFIG_E_INVALID the struct keeps what could be read and is the caller's to free: for
+ * checks across fields that report in the same run. What was wrong is zero, with its place where CONFIG_WHERE asks. */
+int config_load_partial(const char *file, const void *bytes, size_t size, const struct config_row *rows,
+                        void *settings, struct config_report *report) MUST_CHECK;
+
 /* Frees what the table's strings, lists and tables own and clears their pointers and counts. */
 void config_free(const struct config_row *rows, void *settings);
 
-/* Appends the file's bytes, at most CONFIG_MAX_BYTES. Returns as config_load_file. */
+/* Appends the bytes of a regular file, at most CONFIG_MAX_BYTES. Returns as config_load_file. */
 int config_read_file(const char *path, struct buf *ret, struct config_report *report) MUST_CHECK;
 
 /* `" (did you mean \"x\"?)"` for the nearest of `count` names, or "" when none is near; `out` as scratch. For checks that

@@ -336,15 +336,18 @@ static void read_key(struct reader *r, const struct config_row *row, const struc
 static void read_element(struct reader *r, const struct config_row *row, const struct config_node *item, char *element) {
     const struct config_row *end = row->rows;
     const struct config_row *short_form = NULL;
+    bool has_keys = false;
     for (; end->key != NULL; end++) {
         if (end->type == CONFIG_KEY) {
             read_key(r, end, item, element);
         } else if (end->key[0] == '\0') {
             short_form = end;
+        } else {
+            has_keys = true;
         }
     }
     store_where(end, item->where, element);
-    if (short_form != NULL && item->type != NODE_MAP) {
+    if (short_form != NULL && (item->type != NODE_MAP || !has_keys)) {
         read_map(r, row->rows, NULL, element);
         read_value(r, short_form, item, element);
     } else if (item->type != NODE_MAP) {
@@ -512,8 +515,8 @@ static void read_map(struct reader *r, const struct config_row *rows, const stru
 
 /* ---- the door ---- */
 
-int config_load_memory(const char *file, const void *bytes, size_t size, const struct config_row *rows, void *settings,
-                       struct config_report *report) {
+int config_load_partial(const char *file, const void *bytes, size_t size, const struct config_row *rows,
+                        void *settings, struct config_report *report) {
     size_t before = report->found;
     CLEANUP(config_document_deinit) struct config_document document;
     int rc = config_document_parse(file, bytes, size, &document, report);
@@ -526,10 +529,17 @@ int config_load_memory(const char *file, const void *bytes, size_t size, const s
         }
         rc = r.out_of_memory ? -ENOMEM : 0;
     }
-    if (rc == 0 && report->found > before) {
-        rc = CONFIG_E_INVALID;
+    if (rc < 0) {
+        config_free(rows, settings);
+        return rc;
     }
-    if (rc != 0) {
+    return report->found > before ? CONFIG_E_INVALID : 0;
+}
+
+int config_load_memory(const char *file, const void *bytes, size_t size, const struct config_row *rows, void *settings,
+                       struct config_report *report) {
+    int rc = config_load_partial(file, bytes, size, rows, settings, report);
+    if (rc == CONFIG_E_INVALID) {
         config_free(rows, settings);
     }
     return rc;
