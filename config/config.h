@@ -1,37 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Typed YAML for files that people write: a table of rows says which keys there are, of what type, in what range,
- * with what default; the loader fills a C struct or says everything that is wrong, at once, as
+ * Typed YAML for files that people write: a table of rows says which keys there are, of what type, in what
+ * range, with what default; the loader fills a C struct or says everything that is wrong, at once, as
  * `file:line:column: message (hint)`.
  *
- * What it takes is a small, unsurprising YAML: one document of at most 1 MiB, at most 16 deep and 65,536 nodes, UTF-8
- * without NUL; no anchors, aliases, tags, directives or merge keys; no duplicate and no unknown keys. Booleans are
- * `true` and `false`. Numbers are plain decimals (no 0x, 010, 1x, nan, inf, 1_000, +1, 1e3, .5). A plain word that YAML
- * takes for a number, a boolean or null is not text: it must be in quotes. A number in quotes is not a number.
+ * What it takes is a small, unsurprising YAML: one document of at most 1 MiB, at most 16 deep and 65,536
+ * nodes, UTF-8 without NUL; no anchors, aliases, tags, directives or merge keys; no duplicate and no unknown
+ * keys. Booleans are `true` and `false`. Numbers are plain decimals (no 0x, 010, 1x, nan, inf, 1_000, +1,
+ * 1e3, .5). A plain word that YAML takes for a number, a boolean or null is not text: it must be in quotes. A
+ * number in quotes is not a number.
  *
  *     struct listener { char url[128]; uint32_t max_open; };
  *     struct settings { bool quiet; uint64_t memory_bytes, wait_ns; enum level level;
- *                       struct { int32_t keep_ppm; } trace; struct listener *listeners; size_t listener_count; };
+ *                       struct { int32_t keep_ppm; } trace; struct listener *listeners; size_t
+ * listener_count; };
  *
- *     static const struct config_choice level_choices[] = {{"info", LEVEL_INFO}, {"debug", LEVEL_DEBUG}, {0}};
- *     static const struct config_row trace_rows[] = {
+ *     static const struct config_choice level_choices[] = {{"info", LEVEL_INFO, false}, {"debug",
+ * LEVEL_DEBUG, false}, {0}}; static const struct config_row trace_rows[] = {
  *         {"keep", CONFIG_FRACTION, CONFIG_FIELD(struct settings, trace.keep_ppm), .fallback = "0.01"},
  *         CONFIG_END,
  *     };
  *     static const struct config_row listener_rows[] = {
- *         {"url", CONFIG_TEXT, CONFIG_FIELD(struct listener, url), .required = true, .help = "where to listen"},
- *         {"max_open", CONFIG_U32, CONFIG_FIELD(struct listener, max_open), .min = 1, .max = 4096, .fallback = "64"},
- *         CONFIG_END,
+ *         {"url", CONFIG_TEXT, CONFIG_FIELD(struct listener, url), .required = true, .help = "where to
+ * listen"},
+ *         {"max_open", CONFIG_U32, CONFIG_FIELD(struct listener, max_open), .min = 1, .max = 4096, .fallback
+ * = "64"}, CONFIG_END,
  *     };
  *     static const struct config_row settings_rows[] = {
  *         {"quiet", CONFIG_BOOL, CONFIG_FIELD(struct settings, quiet), .fallback = "false"},
- *         {"memory", CONFIG_SIZE, CONFIG_FIELD(struct settings, memory_bytes), .min = 1 << 20, .fallback = "2GiB"},
+ *         {"memory", CONFIG_SIZE, CONFIG_FIELD(struct settings, memory_bytes), .min = 1 << 20, .fallback =
+ * "2GiB"},
  *         {"wait", CONFIG_DURATION, CONFIG_FIELD(struct settings, wait_ns), .fallback = "250ms"},
- *         {"level", CONFIG_ENUM, CONFIG_FIELD(struct settings, level), .choices = level_choices, .fallback = "info"},
+ *         {"level", CONFIG_ENUM, CONFIG_FIELD(struct settings, level), .choices = level_choices, .fallback =
+ * "info"},
  *         {"trace", CONFIG_STRUCT, .rows = trace_rows},
- *         {"listeners", CONFIG_LIST, CONFIG_ITEMS(struct settings, listeners, listener_count), .rows = listener_rows,
- *          .min = 1, .required = true},
- *         CONFIG_END,
+ *         {"listeners", CONFIG_LIST, CONFIG_ITEMS(struct settings, listeners, listener_count), .rows =
+ * listener_rows, .min = 1, .required = true}, CONFIG_END,
  *     };
  *
  *     struct settings settings = {0};
@@ -76,8 +80,8 @@ struct config_problem {
     char *text;         /* owned; NULL when memory was out */
 };
 
-/* Starts as {0}. Several files may report into one; the problems of a file stand in the order of their places. The first
- * CONFIG_REPORT_MAX are kept, and one line more says how many were left out. */
+/* Starts as {0}. Several files may report into one; the problems of a file stand in the order of their
+ * places. The first CONFIG_REPORT_MAX are kept, and one line more says how many were left out. */
 struct config_report {
     struct config_problem problems[CONFIG_REPORT_MAX];
     size_t found; /* all that were added, kept or not */
@@ -107,18 +111,19 @@ enum config_type {
     CONFIG_STRING,   /* char *, owned by the struct; NULL when not given; min, max bytes */
     CONFIG_STRINGS,  /* list of text: char ** and a size_t count (CONFIG_ITEMS); min, max items */
     CONFIG_STRUCT,   /* map: `rows` with offsets from the same base as this row's table */
-    CONFIG_LIST,     /* list of structs: pointer and count (CONFIG_ITEMS), `rows` from the element; min, max items */
-    CONFIG_TABLE,    /* map of name to struct: as CONFIG_LIST; the CONFIG_KEY row takes the name */
-    CONFIG_KEY,      /* char[N] in an element of a CONFIG_TABLE: the name it stands under */
-    CONFIG_LATER,    /* a key that a later version will understand: refused as "not supported yet" */
+    CONFIG_LIST, /* list of structs: pointer and count (CONFIG_ITEMS), `rows` from the element; min, max items
+                  */
+    CONFIG_TABLE, /* map of name to struct: as CONFIG_LIST; the CONFIG_KEY row takes the name */
+    CONFIG_KEY,   /* char[N] in an element of a CONFIG_TABLE: the name it stands under */
+    CONFIG_LATER, /* a key that a later version will understand: refused as "not supported yet" */
 };
 
-/* A list of these ends with {0}. */
+/* A list of these ends with {0}. `later`: a value of a later version, refused as "not supported yet". */
 struct config_choice {
     const char *name;
-    int value; /* CONFIG_VALUE_LATER: a value of a later version, refused as "not supported yet" */
+    int value;
+    bool later;
 };
-enum { CONFIG_VALUE_LATER = INT32_MIN };
 
 struct config_row {
     const char *key; /* the row with key "" reads an element that is not a map (a list of words or of maps) */
@@ -130,7 +135,8 @@ struct config_row {
     const char *fallback; /* the default, as one would write it; NULL: zero */
     const struct config_choice *choices;
     const struct config_row *rows;
-    const char *(*check)(const void *field); /* NULL when fine, else a constant half sentence: "must begin with …" */
+    const char *(*check)(
+        const void *field); /* NULL when fine, else a constant half sentence: "must begin with …" */
     size_t where;     /* CONFIG_WHERE: a struct config_where that takes the place of the value; 0: none */
     const char *help; /* one line for people */
 };
@@ -143,27 +149,24 @@ struct config_row {
 #define CONFIG_WHERE(type_, member) .where = offsetof(type_, member) + 1
 /* The last row of each table. CONFIG_END_AT also stores where the map itself stands. */
 #define CONFIG_END                                                                                           \
-    {                                                                                                        \
-        .key = NULL                                                                                          \
-    }
+    { .key = NULL }
 #define CONFIG_END_AT(type_, member)                                                                         \
-    {                                                                                                        \
-        .key = NULL, CONFIG_WHERE(type_, member)                                                             \
-    }
+    { .key = NULL, CONFIG_WHERE(type_, member) }
 
 /* ---- loading ---- */
 
-/* Fills the zeroed struct at `settings`. 0; CONFIG_E_INVALID when the file is wrong or cannot be read: every reason is in
- * `report`; negative when memory is out. On failure nothing is left to free. */
+/* Fills the zeroed struct at `settings`. 0; CONFIG_E_INVALID when the file is wrong or cannot be read: every
+ * reason is in `report`; negative when memory is out. On failure nothing is left to free. */
 int config_load_file(const char *path, const struct config_row *rows, void *settings,
                      struct config_report *report) MUST_CHECK;
 
 /* The same from memory; `file` stands in the messages. */
-int config_load_memory(const char *file, const void *bytes, size_t size, const struct config_row *rows, void *settings,
-                       struct config_report *report) MUST_CHECK;
+int config_load_memory(const char *file, const void *bytes, size_t size, const struct config_row *rows,
+                       void *settings, struct config_report *report) MUST_CHECK;
 
-/* As config_load_memory, but after CONFIG_E_INVALID the struct keeps what could be read and is the caller's to free: for
- * checks across fields that report in the same run. What was wrong is zero, with its place where CONFIG_WHERE asks. */
+/* As config_load_memory, but after CONFIG_E_INVALID the struct keeps what could be read and is the caller's
+ * to free: for checks across fields that report in the same run. What was wrong is zero, with its place where
+ * CONFIG_WHERE asks. */
 int config_load_partial(const char *file, const void *bytes, size_t size, const struct config_row *rows,
                         void *settings, struct config_report *report) MUST_CHECK;
 
@@ -173,8 +176,9 @@ void config_free(const struct config_row *rows, void *settings);
 /* Appends the bytes of a regular file, at most CONFIG_MAX_BYTES. Returns as config_load_file. */
 int config_read_file(const char *path, struct buf *ret, struct config_report *report) MUST_CHECK;
 
-/* `" (did you mean \"x\"?)"` for the nearest of `count` names, or "" when none is near; `out` as scratch. For checks that
- * compare names across fields. */
-const char *config_nearest(const char *word, const char *const *names, size_t count, char *out, size_t out_size);
+/* `" (did you mean \"x\"?)"` for the nearest of `count` names, or "" when none is near; `out` as scratch. For
+ * checks that compare names across fields. */
+const char *config_nearest(const char *word, const char *const *names, size_t count, char *out,
+                           size_t out_size);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * "Did you mean": the edit distance with neighbouring letters swapped counted once (optimal string alignment).
+ * "Did you mean": the edit distance with neighbouring letters swapped counted once (optimal string
+ * alignment).
  */
 #include <stdio.h>
 #include <string.h>
@@ -39,7 +40,8 @@ static unsigned distance(const char *a, size_t a_length, const char *b, size_t b
     return old[b_length];
 }
 
-const char *config_nearest(const char *word, const char *const *names, size_t count, char *out, size_t out_size) {
+const char *config_nearest(const char *word, const char *const *names, size_t count, char *out,
+                           size_t out_size) {
     size_t length = strlen(word);
     const char *best = NULL;
     unsigned best_distance = 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Walks a table over the tree and fills the struct. Every function goes on after a problem, so that one run finds all.
+ * Walks a table over the tree and fills the struct. Every function goes on after a problem, so that one run
+ * finds all.
  */
 #include <assert.h>
 #include <errno.h>
@@ -23,8 +24,10 @@ struct reader {
 
 #define problem(r, at, ...) config_report_add((r)->report, (r)->file, (at).line, (at).column, __VA_ARGS__)
 
-static void read_map(struct reader *r, const struct config_row *rows, const struct config_node *node, char *base);
-static void read_value(struct reader *r, const struct config_row *row, const struct config_node *node, char *base);
+static void read_map(struct reader *r, const struct config_row *rows, const struct config_node *node,
+                     char *base);
+static void read_value(struct reader *r, const struct config_row *row, const struct config_node *node,
+                       char *base);
 
 static const char *name_of(const struct config_row *row) {
     return row->key[0] != '\0' ? row->key : "item";
@@ -77,7 +80,8 @@ static bool wants_text(struct reader *r, const struct config_row *row, const str
     }
     const char *hint = "";
     if (node->type == NODE_SCALAR) {
-        hint = value_kind_of(node->text) == VALUE_NULL ? " (write a value or leave the key out)" : " (put it in quotes)";
+        hint = value_kind_of(node->text) == VALUE_NULL ? " (write a value or leave the key out)"
+                                                       : " (put it in quotes)";
     }
     problem(r, node->where, "%s: expected text, found %s%s", name_of(row), describe(node), hint);
     return false;
@@ -133,7 +137,8 @@ static void store_number(const struct config_row *row, uint64_t value, char *bas
     }
 }
 
-static void read_number(struct reader *r, const struct config_row *row, const struct config_node *node, char *base) {
+static void read_number(struct reader *r, const struct config_row *row, const struct config_node *node,
+                        char *base) {
     if (!wants_plain(r, row, node, "a number")) {
         return;
     }
@@ -156,7 +161,8 @@ static void read_number(struct reader *r, const struct config_row *row, const st
     }
 }
 
-static void read_bool(struct reader *r, const struct config_row *row, const struct config_node *node, char *base) {
+static void read_bool(struct reader *r, const struct config_row *row, const struct config_node *node,
+                      char *base) {
     bool value = false;
     if (!wants_plain(r, row, node, "true or false")) {
         return;
@@ -179,8 +185,9 @@ static void unknown_choice(struct reader *r, const struct config_row *row, const
     size_t used = 0;
     for (const struct config_choice *c = row->choices; c->name != NULL && count < SCHEMA_MAX_NAMES; c++) {
         names[count++] = c->name;
-        if (c->value != CONFIG_VALUE_LATER && used < sizeof known) {
-            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used > 0 ? ", " : "", c->name);
+        if (!c->later && used < sizeof known) {
+            used +=
+                (size_t)snprintf(known + used, sizeof known - used, "%s%s", used > 0 ? ", " : "", c->name);
         }
     }
     char scratch[128];
@@ -196,7 +203,7 @@ static const struct config_choice *read_choice(struct reader *r, const struct co
     }
     for (const struct config_choice *c = row->choices; c->name != NULL; c++) {
         if (strcmp(c->name, node->text) == 0) {
-            if (c->value == CONFIG_VALUE_LATER) {
+            if (c->later) {
                 problem(r, node->where, "%s: %s is not supported yet", name_of(row), c->name);
                 return NULL;
             }
@@ -207,7 +214,8 @@ static const struct config_choice *read_choice(struct reader *r, const struct co
     return NULL;
 }
 
-static void read_enum(struct reader *r, const struct config_row *row, const struct config_node *node, char *base) {
+static void read_enum(struct reader *r, const struct config_row *row, const struct config_node *node,
+                      char *base) {
     const struct config_choice *choice = read_choice(r, row, node);
     if (choice != NULL) {
         assert(row->size == sizeof choice->value);
@@ -215,7 +223,8 @@ static void read_enum(struct reader *r, const struct config_row *row, const stru
     }
 }
 
-static void read_flags(struct reader *r, const struct config_row *row, const struct config_node *node, char *base) {
+static void read_flags(struct reader *r, const struct config_row *row, const struct config_node *node,
+                       char *base) {
     uint32_t bits = 0;
     const struct config_node *item = node->type == NODE_LIST ? node->first : node;
     if (item == NULL) {
@@ -237,7 +246,8 @@ static void read_flags(struct reader *r, const struct config_row *row, const str
 
 /* ---- text ---- */
 
-static bool fits(struct reader *r, const struct config_row *row, struct config_where at, size_t length, uint64_t max) {
+static bool fits(struct reader *r, const struct config_row *row, struct config_where at, size_t length,
+                 uint64_t max) {
     if (length < row->min) {
         if (length == 0) {
             problem(r, at, "%s: must not be empty", name_of(row));
@@ -253,8 +263,8 @@ static bool fits(struct reader *r, const struct config_row *row, struct config_w
     return true;
 }
 
-static void copy_text(struct reader *r, const struct config_row *row, struct config_where at, const char *text,
-                      size_t length, char *base) {
+static void copy_text(struct reader *r, const struct config_row *row, struct config_where at,
+                      const char *text, size_t length, char *base) {
     uint64_t max = row->max != 0 && row->max < row->size ? row->max : row->size - 1;
     if (fits(r, row, at, length, max)) {
         memcpy(base + row->offset, text, length + 1);
@@ -267,7 +277,8 @@ static char *duplicate(struct reader *r, const char *text) {
     return copy;
 }
 
-static void read_text(struct reader *r, const struct config_row *row, const struct config_node *node, char *base) {
+static void read_text(struct reader *r, const struct config_row *row, const struct config_node *node,
+                      char *base) {
     if (!wants_text(r, row, node)) {
         return;
     }
@@ -281,8 +292,10 @@ static void read_text(struct reader *r, const struct config_row *row, const stru
 
 /* ---- many ---- */
 
-/* Zeroed room for the node's children, stored in the struct at once, so that config_free finds it whatever follows. */
-static char *make_items(struct reader *r, const struct config_row *row, const struct config_node *node, char *base) {
+/* Zeroed room for the node's children, stored in the struct at once, so that config_free finds it whatever
+ * follows. */
+static char *make_items(struct reader *r, const struct config_row *row, const struct config_node *node,
+                        char *base) {
     uint64_t max = row->max != 0 ? row->max : CONFIG_MAX_ITEMS;
     if (node->count < row->min || node->count > max) {
         problem(r, node->where, "%s: %zu entries, expected %s %" PRIu64, name_of(row), node->count,
@@ -302,7 +315,8 @@ static char *make_items(struct reader *r, const struct config_row *row, const st
     return items;
 }
 
-static void read_strings(struct reader *r, const struct config_row *row, const struct config_node *node, char *base) {
+static void read_strings(struct reader *r, const struct config_row *row, const struct config_node *node,
+                         char *base) {
     if (node->type != NODE_LIST) {
         problem(r, node->where, "%s: expected a list of text, found %s", name_of(row), describe(node));
         return;
@@ -323,17 +337,20 @@ static void read_strings(struct reader *r, const struct config_row *row, const s
     }
 }
 
-static void read_key(struct reader *r, const struct config_row *row, const struct config_node *item, char *element) {
+static void read_key(struct reader *r, const struct config_row *row, const struct config_node *item,
+                     char *element) {
     size_t before = r->report->found;
     copy_text(r, row, item->key_where, item->key, strlen(item->key), element);
     store_where(row, item->key_where, element);
-    const char *why = row->check != NULL && r->report->found == before ? row->check(element + row->offset) : NULL;
+    const char *why =
+        row->check != NULL && r->report->found == before ? row->check(element + row->offset) : NULL;
     if (why != NULL) {
         problem(r, item->key_where, "%s: %s", row->key, why);
     }
 }
 
-static void read_element(struct reader *r, const struct config_row *row, const struct config_node *item, char *element) {
+static void read_element(struct reader *r, const struct config_row *row, const struct config_node *item,
+                         char *element) {
     const struct config_row *end = row->rows;
     const struct config_row *short_form = NULL;
     bool has_keys = false;
@@ -357,10 +374,12 @@ static void read_element(struct reader *r, const struct config_row *row, const s
     }
 }
 
-static void read_items(struct reader *r, const struct config_row *row, const struct config_node *node, char *base) {
+static void read_items(struct reader *r, const struct config_row *row, const struct config_node *node,
+                       char *base) {
     bool is_table = row->type == CONFIG_TABLE;
     if (node->type != (is_table ? NODE_MAP : NODE_LIST)) {
-        problem(r, node->where, "%s: expected %s, found %s", name_of(row), is_table ? "a map" : "a list", describe(node));
+        problem(r, node->where, "%s: expected %s, found %s", name_of(row), is_table ? "a map" : "a list",
+                describe(node));
         return;
     }
     char *items = make_items(r, row, node, base);
@@ -377,7 +396,8 @@ static void read_items(struct reader *r, const struct config_row *row, const str
 
 /* ---- the walk ---- */
 
-static void read_value(struct reader *r, const struct config_row *row, const struct config_node *node, char *base) {
+static void read_value(struct reader *r, const struct config_row *row, const struct config_node *node,
+                       char *base) {
     size_t before = r->report->found;
     store_where(row, node->where, base);
     if (node->broken) {
@@ -435,7 +455,8 @@ static void read_value(struct reader *r, const struct config_row *row, const str
 }
 
 static const struct config_node *find_child(const struct config_node *node, const char *key) {
-    for (const struct config_node *child = node != NULL ? node->first : NULL; child != NULL; child = child->next) {
+    for (const struct config_node *child = node != NULL ? node->first : NULL; child != NULL;
+         child = child->next) {
         if (strcmp(child->key, key) == 0) {
             return child;
         }
@@ -454,7 +475,8 @@ static void unknown_key(struct reader *r, const struct config_row *rows, const s
         }
         names[count++] = row->key;
         if (used < sizeof known) {
-            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used > 0 ? ", " : "", row->key);
+            used +=
+                (size_t)snprintf(known + used, sizeof known - used, "%s%s", used > 0 ? ", " : "", row->key);
         }
     }
     char scratch[128];
@@ -493,7 +515,8 @@ static void set_default(struct reader *r, const struct config_row *row, char *ba
 }
 
 /* `node` NULL: the map is not there, and every key takes its default. */
-static void read_map(struct reader *r, const struct config_row *rows, const struct config_node *node, char *base) {
+static void read_map(struct reader *r, const struct config_row *rows, const struct config_node *node,
+                     char *base) {
     if (node != NULL) {
         check_keys(r, rows, node);
     }
@@ -536,8 +559,8 @@ int config_load_partial(const char *file, const void *bytes, size_t size, const 
     return report->found > before ? CONFIG_E_INVALID : 0;
 }
 
-int config_load_memory(const char *file, const void *bytes, size_t size, const struct config_row *rows, void *settings,
-                       struct config_report *report) {
+int config_load_memory(const char *file, const void *bytes, size_t size, const struct config_row *rows,
+                       void *settings, struct config_report *report) {
     int rc = config_load_partial(file, bytes, size, rows, settings, report);
     if (rc == CONFIG_E_INVALID) {
         config_free(rows, settings);
@@ -545,7 +568,8 @@ int config_load_memory(const char *file, const void *bytes, size_t size, const s
     return rc;
 }
 
-int config_load_file(const char *path, const struct config_row *rows, void *settings, struct config_report *report) {
+int config_load_file(const char *path, const struct config_row *rows, void *settings,
+                     struct config_report *report) {
     CLEANUP(buf_deinit) struct buf bytes = {0};
     int rc = config_read_file(path, &bytes, report);
     return rc != 0 ? rc : config_load_memory(path, bytes.bytes, bytes.size, rows, settings, report);

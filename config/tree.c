@@ -12,8 +12,9 @@
 #include "base/utf8.h"
 
 enum {
-    TREE_ARENA_BYTES = CONFIG_MAX_NODES * 384, /* a node takes three cache lines, its key and its text one or more */
-    TREE_MAX_KEYS = 4096,                      /* of one map: duplicates are found by comparing each with each */
+    TREE_ARENA_BYTES =
+        CONFIG_MAX_NODES * 384, /* a node takes three cache lines, its key and its text one or more */
+    TREE_MAX_KEYS = 4096,       /* of one map: duplicates are found by comparing each with each */
 };
 
 struct builder {
@@ -39,7 +40,8 @@ static struct config_where where_of(yaml_mark_t mark) {
 static void check_decoration(struct builder *b, struct config_where at, const yaml_char_t *anchor,
                              const yaml_char_t *tag) {
     if (anchor != NULL) {
-        problem(b, at, "anchor &%.40s: anchors are not taken (write the value where it is used)", (const char *)anchor);
+        problem(b, at, "anchor &%.40s: anchors are not taken (write the value where it is used)",
+                (const char *)anchor);
     }
     if (tag != NULL) {
         problem(b, at, "tag %.60s: tags are not taken (types come from the key)", (const char *)tag);
@@ -146,7 +148,8 @@ static int take_scalar(struct builder *b, const yaml_event_t *event) {
 
 static int take_alias(struct builder *b, const yaml_event_t *event) {
     struct config_where at = where_of(event->start_mark);
-    problem(b, at, "alias *%.40s: aliases are not taken (write the value out)", (const char *)event->data.alias.anchor);
+    problem(b, at, "alias *%.40s: aliases are not taken (write the value out)",
+            (const char *)event->data.alias.anchor);
     if (wants_key(b)) {
         b->stop = true;
         return 0;
@@ -187,7 +190,8 @@ static void open_document(struct builder *b, const yaml_event_t *event) {
         problem(b, at, "a second document (one file holds one)");
         b->stop = true;
     } else if (event->data.document_start.version_directive != NULL ||
-               event->data.document_start.tag_directives.start != event->data.document_start.tag_directives.end) {
+               event->data.document_start.tag_directives.start !=
+                   event->data.document_start.tag_directives.end) {
         problem(b, at, "directives are not taken (remove the lines with %%)");
     }
 }
@@ -304,7 +308,8 @@ int config_document_parse(const char *file, const void *bytes, size_t size, stru
         problem(&b, top, "the file holds nothing");
     }
     if (b.depth > 0 || b.pending != NULL) {
-        ret->root = NULL; /* stopped inside: what is missing behind the stop would only be reported as missing */
+        ret->root =
+            NULL; /* stopped inside: what is missing behind the stop would only be reported as missing */
     }
     return rc;
 }

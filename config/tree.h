@@ -29,9 +29,9 @@ struct config_document {
     struct config_node *root; /* NULL only when the report says why */
 };
 
-/* Reads as much as can be read: problems that leave the tree meaningful (an anchor, a duplicate key) are reported and
- * the tree goes on, so that the schema's problems are found in the same run. Returns 0, also with problems, or negative
- * when memory is out. `ret` is to be deinitialised in any case. */
+/* Reads as much as can be read: problems that leave the tree meaningful (an anchor, a duplicate key) are
+ * reported and the tree goes on, so that the schema's problems are found in the same run. Returns 0, also
+ * with problems, or negative when memory is out. `ret` is to be deinitialised in any case. */
 int config_document_parse(const char *file, const void *bytes, size_t size, struct config_document *ret,
                           struct config_report *report) MUST_CHECK;
 void config_document_deinit(struct config_document *document);

@@ -17,7 +17,8 @@ static bool is_one_of(const char *word, const char *const *words, size_t count) 
     return false;
 }
 
-/* Anything that YAML 1.1 or 1.2 readers may take for a number, so also what is no number to us: 0x1F, 1_000, +1, .inf */
+/* Anything that YAML 1.1 or 1.2 readers may take for a number, so also what is no number to us: 0x1F, 1_000,
+ * +1, .inf */
 static bool looks_like_number(const char *word) {
     static const char *const special[] = {".nan", ".NaN", ".NAN", ".inf", ".Inf", ".INF"};
     word += *word == '-' || *word == '+';
@@ -95,8 +96,8 @@ struct unit {
     uint64_t factor;
 };
 
-static const char *take_unit(const char *word, uint64_t number, const struct unit *units, const char *expected,
-                             uint64_t *ret) {
+static const char *take_unit(const char *word, uint64_t number, const struct unit *units,
+                             const char *expected, uint64_t *ret) {
     word += *word == ' ';
     for (; units->name != NULL; units++) {
         if (strcmp(word, units->name) == 0) {
@@ -115,19 +116,18 @@ const char *value_size(const char *word, uint64_t *ret_bytes) {
                                         {NULL, 0}};
     uint64_t number = 0;
     const char *why = take_digits(&word, &number);
-    return why != NULL ? why : take_unit(word, number, units, "expected bytes, or KiB, MiB, GiB, TiB", ret_bytes);
+    return why != NULL ? why
+                       : take_unit(word, number, units, "expected bytes, or KiB, MiB, GiB, TiB", ret_bytes);
 }
 
 const char *value_duration(const char *word, uint64_t *ret_ns) {
-    static const struct unit units[] = {{"ms", UINT64_C(1000000)},
-                                        {"s", UINT64_C(1000000000)},
-                                        {"m", UINT64_C(60000000000)},
-                                        {"h", UINT64_C(3600000000000)},
-                                        {"d", UINT64_C(86400000000000)},
-                                        {NULL, 0}};
+    static const struct unit units[] = {{"ms", UINT64_C(1000000)},       {"s", UINT64_C(1000000000)},
+                                        {"m", UINT64_C(60000000000)},    {"h", UINT64_C(3600000000000)},
+                                        {"d", UINT64_C(86400000000000)}, {NULL, 0}};
     uint64_t number = 0;
     const char *why = take_digits(&word, &number);
-    return why != NULL ? why : take_unit(word, number, units, "expected a duration with ms, s, m, h or d", ret_ns);
+    return why != NULL ? why
+                       : take_unit(word, number, units, "expected a duration with ms, s, m, h or d", ret_ns);
 }
 
 const char *value_fraction(const char *word, uint64_t *ret_ppm) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What only several keys together can get wrong, about classifiers, the policy and its examples; check_rules.c has the
- * rules. One small function each. They run also when single keys were wrong, so every one keeps silent about a value
- * that is missing because it was refused before.
+ * What only several keys together can get wrong, about classifiers, the policy and its examples;
+ * check_rules.c has the rules. One small function each. They run also when single keys were wrong, so every
+ * one keeps silent about a value that is missing because it was refused before.
  */
 #include "policies/check.h"
 
@@ -97,13 +97,16 @@ static size_t add_name(const char **names, size_t count, const char *name) {
     return count + 1;
 }
 
-size_t source_category_names(const struct policy_source *source, const char *ret_names[POLICY_MAX_CATEGORIES]) {
+size_t source_category_names(const struct policy_source *source,
+                             const char *ret_names[POLICY_MAX_CATEGORIES]) {
     size_t count = POLICY_BUILTIN_CATEGORY_COUNT;
     memcpy(ret_names, policy_builtin_categories, count * sizeof *ret_names);
     for (size_t i = 0; i < source->classifier_count; i++) {
         const struct source_classifier *c = &source->classifiers[i];
         for (size_t k = 0; k < c->guideline_count; k++) {
-            count = c->guidelines[k].category[0] != '\0' ? add_name(ret_names, count, c->guidelines[k].category) : count;
+            count = c->guidelines[k].category[0] != '\0'
+                        ? add_name(ret_names, count, c->guidelines[k].category)
+                        : count;
         }
         for (size_t k = 0; k < c->file_count; k++) {
             count = c->files[k].list != NULL ? add_name(ret_names, count, c->files[k].list->category) : count;
@@ -116,8 +119,8 @@ static void check_category_count(const struct check *k) {
     const char *names[POLICY_MAX_CATEGORIES];
     size_t count = source_category_names(k->source, names);
     if (count > POLICY_MAX_CATEGORIES) {
-        CHECK_PROBLEM(k, k->source->classifiers_where, "%zu categories with the built-in ones, at most %d", count,
-                      POLICY_MAX_CATEGORIES);
+        CHECK_PROBLEM(k, k->source->classifiers_where, "%zu categories with the built-in ones, at most %d",
+                      count, POLICY_MAX_CATEGORIES);
     }
 }
 
@@ -126,7 +129,8 @@ static void check_category_count(const struct check *k) {
 static void check_classifier_id(const struct check *k, const struct source_classifier *c) {
     for (const struct source_classifier *other = k->source->classifiers; other < c; other++) {
         if (c->id[0] != '\0' && strcmp(other->id, c->id) == 0) {
-            CHECK_PROBLEM(k, c->id_where, "id %s is taken by another classifier (line %u)", c->id, other->id_where.line);
+            CHECK_PROBLEM(k, c->id_where, "id %s is taken by another classifier (line %u)", c->id,
+                          other->id_where.line);
             return;
         }
     }
@@ -233,14 +237,14 @@ static bool leads_to(const struct policy_source *source, enum action action) {
 
 static void check_example_scope(const struct check *k, const struct source_example *e) {
     if (e->scope != SCOPE_INVALID && k->source->scopes != 0 && (k->source->scopes >> e->scope & 1u) == 0) {
-        CHECK_PROBLEM(k, e->scope_where, "the policy does not apply to the scope %s", content_scope_name(e->scope));
+        CHECK_PROBLEM(k, e->scope_where, "the policy does not apply to the scope %s",
+                      content_scope_name(e->scope));
     }
 }
 
 static void check_example_expectation(const struct check *k, const struct source_example *e) {
-    static const enum action actions[] = {[EXPECT_FLAG] = ACTION_FLAG,
-                                          [EXPECT_REDACT] = ACTION_REDACT,
-                                          [EXPECT_REVIEW] = ACTION_REVIEW};
+    static const enum action actions[] = {
+        [EXPECT_FLAG] = ACTION_FLAG, [EXPECT_REDACT] = ACTION_REDACT, [EXPECT_REVIEW] = ACTION_REVIEW};
     if (e->expect >= EXPECT_FLAG && !leads_to(k->source, actions[e->expect])) {
         CHECK_PROBLEM(k, e->expect_where, "no rule leads to the action %s", action_name(actions[e->expect]));
     }
@@ -248,7 +252,8 @@ static void check_example_expectation(const struct check *k, const struct source
 
 static void check_examples_apply(const struct check *k) {
     if (k->source->example_count > 0 && (k->kinds & 1u << CONTENT_TEXT) == 0) {
-        CHECK_PROBLEM(k, k->source->examples[0].where, "examples are text, which the policy does not apply to");
+        CHECK_PROBLEM(k, k->source->examples[0].where,
+                      "examples are text, which the policy does not apply to");
     }
 }
 
@@ -261,8 +266,8 @@ void policy_check(const struct policy_source *source, const char *file, struct c
                             .file = file,
                             .report = report,
                             .kinds = source->kinds != 0 ? source->kinds : CHECK_ALL_KINDS};
-    for (const struct source_classifier *c = source->classifiers; c < source->classifiers + source->classifier_count;
-         c++) {
+    for (const struct source_classifier *c = source->classifiers;
+         c < source->classifiers + source->classifier_count; c++) {
         check_classifier_id(&k, c);
         check_classifier_keys(&k, c);
         check_restriction(&k, c);

@@ -17,11 +17,13 @@ struct check {
     uint32_t kinds; /* what the policy applies to; never 0 */
 };
 
-#define CHECK_PROBLEM(k, at, ...) config_report_add((k)->report, (k)->file, (at).line, (at).column, __VA_ARGS__)
+#define CHECK_PROBLEM(k, at, ...)                                                                            \
+    config_report_add((k)->report, (k)->file, (at).line, (at).column, __VA_ARGS__)
 
 uint32_t check_classifier_kinds(const struct source_classifier *c);
 
-/* The kinds of content for which some classifier scores the category ("any": some category); 0 when none does. */
+/* The kinds of content for which some classifier scores the category ("any": some category); 0 when none
+ * does. */
 uint32_t check_category_kinds(const struct policy_source *source, const char *category);
 
 const char *check_kind_word(uint32_t kinds);

@@ -8,8 +8,9 @@
 #include "policies/check.h"
 
 enum {
-    FLAGS_OF_TEXT = FLAG_ZERO_WIDTH | FLAG_BIDI | FLAG_TAG_CHARACTERS | FLAG_MIXED_SCRIPT | FLAG_COMPATIBILITY |
-                    FLAG_COMBINING | FLAG_CONTROL_TOKEN | FLAG_SPACED_LETTERS | FLAG_INVALID_UTF8 | FLAG_ENCODED_TEXT,
+    FLAGS_OF_TEXT = FLAG_ZERO_WIDTH | FLAG_BIDI | FLAG_TAG_CHARACTERS | FLAG_MIXED_SCRIPT |
+                    FLAG_COMPATIBILITY | FLAG_COMBINING | FLAG_CONTROL_TOKEN | FLAG_SPACED_LETTERS |
+                    FLAG_INVALID_UTF8 | FLAG_ENCODED_TEXT,
     FLAGS_OF_IMAGES = FLAG_TRAILING_DATA | FLAG_ANIMATED | FLAG_TRUNCATED | FLAG_ALPHA | FLAG_EXTREME_ASPECT,
 };
 
@@ -20,7 +21,8 @@ static bool is_given(struct config_where where) {
 static void check_rule_id(const struct check *k, const struct source_rule *r) {
     for (const struct source_rule *other = k->source->rules; other < r; other++) {
         if (r->id[0] != '\0' && strcmp(other->id, r->id) == 0) {
-            CHECK_PROBLEM(k, r->id_where, "id %s is taken by another rule (line %u)", r->id, other->id_where.line);
+            CHECK_PROBLEM(k, r->id_where, "id %s is taken by another rule (line %u)", r->id,
+                          other->id_where.line);
             return;
         }
     }
@@ -47,7 +49,8 @@ static void check_bounds(const struct check *k, const struct source_rule *r) {
     }
 }
 
-static bool is_known(const struct policy_source *source, const char *category, const char **names, size_t *ret_count) {
+static bool is_known(const struct policy_source *source, const char *category, const char **names,
+                     size_t *ret_count) {
     *ret_count = source_category_names(source, names);
     *ret_count = *ret_count < POLICY_MAX_CATEGORIES ? *ret_count : POLICY_MAX_CATEGORIES;
     for (size_t i = 0; i < *ret_count; i++) {
@@ -67,7 +70,8 @@ static void check_category(const struct check *k, const struct source_rule *r) {
     if (strcmp(r->category, "any") == 0) {
         CHECK_PROBLEM(k, r->category_where, "category: the policy has no classifier that scores anything");
     } else if (is_known(k->source, r->category, names, &count)) {
-        CHECK_PROBLEM(k, r->category_where, "category: no classifier of this policy can score %s", r->category);
+        CHECK_PROBLEM(k, r->category_where, "category: no classifier of this policy can score %s",
+                      r->category);
     } else {
         char scratch[128];
         CHECK_PROBLEM(k, r->category_where, "category: %s is unknown%s", r->category,
@@ -95,14 +99,16 @@ static void check_reachable(const struct check *k, const struct source_rule *r) 
     } else if ((r->flags & FLAGS_OF_TEXT) != 0 && (r->flags & FLAGS_OF_IMAGES) != 0) {
         CHECK_PROBLEM(k, r->flags_where, "flag: some of text and some of images: no part has both");
     } else if (r->flags != 0 && (reachable_kinds(k, r) == 0)) {
-        CHECK_PROBLEM(k, r->flags_where, "flag: the rule can never match (text flags and image flags need such parts)");
+        CHECK_PROBLEM(k, r->flags_where,
+                      "flag: the rule can never match (text flags and image flags need such parts)");
     } else if (reachable_kinds(k, r) == 0) {
         struct config_where at = is_given(r->kinds_where) ? r->kinds_where : r->category_where;
         CHECK_PROBLEM(k, at, "%s is scored on %s only: the rule can never match", r->category,
                       check_kind_word(check_category_kinds(k->source, r->category)));
     }
     if (r->scopes != 0 && k->source->scopes != 0 && (r->scopes & k->source->scopes) == 0) {
-        CHECK_PROBLEM(k, r->scopes_where, "scope: outside of what the policy applies to: the rule can never match");
+        CHECK_PROBLEM(k, r->scopes_where,
+                      "scope: outside of what the policy applies to: the rule can never match");
     }
 }
 
@@ -111,7 +117,8 @@ static void check_redact(const struct check *k, const struct source_rule *r) {
         return;
     }
     if (!is_given(r->category_where)) {
-        CHECK_PROBLEM(k, r->action_where, "action: redact needs a category (its evidence is what is blacked out)");
+        CHECK_PROBLEM(k, r->action_where,
+                      "action: redact needs a category (its evidence is what is blacked out)");
     } else if ((reachable_kinds(k, r) & 1u << CONTENT_IMAGE) != 0) {
         CHECK_PROBLEM(k, r->action_where, "action: redact works on text (add kind: text)");
     }
@@ -131,7 +138,8 @@ static bool contains(uint32_t outer, uint32_t inner) {
 
 /* Whether `a` matches whatever `b` matches. */
 static bool matches_all_of(const struct source_rule *a, const struct source_rule *b) {
-    bool category = strcmp(a->category, b->category) == 0 || (strcmp(a->category, "any") == 0 && b->category[0] != '\0');
+    bool category =
+        strcmp(a->category, b->category) == 0 || (strcmp(a->category, "any") == 0 && b->category[0] != '\0');
     return category && a->min_ppm <= b->min_ppm && a->max_ppm >= b->max_ppm && (a->flags & ~b->flags) == 0 &&
            contains(a->scopes, b->scopes) && contains(a->kinds, b->kinds);
 }
@@ -141,7 +149,8 @@ static void check_overtaken(const struct check *k, const struct source_rule *r) 
     for (const struct source_rule *other = k->source->rules; other < end; other++) {
         bool wins = other->action > r->action || (other->action == r->action && other < r);
         if (other != r && r->action != ACTION_INVALID && wins && matches_all_of(other, r)) {
-            CHECK_PROBLEM(k, r->where, "rule %s can never decide: %s (line %u) matches whenever it does and wins", r->id,
+            CHECK_PROBLEM(k, r->where,
+                          "rule %s can never decide: %s (line %u) matches whenever it does and wins", r->id,
                           other->id, other->where.line);
             return;
         }

@@ -9,7 +9,8 @@ static bool has_bit(uint32_t set, unsigned index) {
 }
 
 /* A number that may be compared with thresholds, about something that exists. */
-static bool score_is_sound(const struct policy *policy, const struct policy_input *input, const struct score *score) {
+static bool score_is_sound(const struct policy *policy, const struct policy_input *input,
+                           const struct score *score) {
     return score->state == SCORE_EXECUTED && score->ppm >= 0 && score->ppm <= SCORE_ONE &&
            score->category < policy->category_count && score->part < input->part_count &&
            score->classifier < policy->classifier_count;
@@ -25,8 +26,10 @@ static bool rule_takes_score(const struct policy_rule *rule, const struct score 
            score->ppm >= rule->min_ppm && score->ppm <= rule->max_ppm;
 }
 
-/* The matching score that is reported: the highest, then the lowest part, then the first. Returns -1 when none matches. */
-static int best_score(const struct policy *policy, const struct policy_rule *rule, const struct policy_input *input) {
+/* The matching score that is reported: the highest, then the lowest part, then the first. Returns -1 when
+ * none matches. */
+static int best_score(const struct policy *policy, const struct policy_rule *rule,
+                      const struct policy_input *input) {
     int best = -1;
     for (size_t i = 0; i < input->score_count; i++) {
         const struct score *score = &input->scores[i];
@@ -51,8 +54,8 @@ static int first_part(const struct policy_rule *rule, const struct policy_input 
     return -1;
 }
 
-static bool rule_matches(const struct policy *policy, const struct policy_rule *rule, const struct policy_input *input,
-                         int *ret_score, int *ret_part) {
+static bool rule_matches(const struct policy *policy, const struct policy_rule *rule,
+                         const struct policy_input *input, int *ret_score, int *ret_part) {
     if (!has_bit(rule->scopes, input->scope)) {
         return false;
     }
@@ -107,7 +110,8 @@ static enum action sane(enum action action) {
     return action > ACTION_INVALID && action < ACTION_COUNT ? action : ACTION_DENY;
 }
 
-void policy_decide(const struct policy *policy, const struct policy_input *input, struct policy_decision *ret) {
+void policy_decide(const struct policy *policy, const struct policy_input *input,
+                   struct policy_decision *ret) {
     struct policy_decision d = {
         .action = sane(policy->default_action), .rule = POLICY_BY_DEFAULT, .score = -1, .part = -1};
     for (size_t i = 0; i < policy->rule_count; i++) {
@@ -135,10 +139,14 @@ void policy_decide(const struct policy *policy, const struct policy_input *input
     *ret = d;
 }
 
-void policy_decide_failure(const struct policy *policy, enum policy_failure failure, struct policy_decision *ret) {
+void policy_decide_failure(const struct policy *policy, enum policy_failure failure,
+                           struct policy_decision *ret) {
     enum policy_failure known = failure < FAILURE_COUNT ? failure : FAILURE_DEFAULT;
-    *ret = (struct policy_decision){
-        .action = sane(policy->on_error[known]), .rule = POLICY_BY_FAILURE, .score = -1, .part = -1, .complete = false};
+    *ret = (struct policy_decision){.action = sane(policy->on_error[known]),
+                                    .rule = POLICY_BY_FAILURE,
+                                    .score = -1,
+                                    .part = -1,
+                                    .complete = false};
 }
 
 const char *policy_failure_name(enum policy_failure failure) {

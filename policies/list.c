@@ -45,7 +45,7 @@ static const char *check_literal(const void *field) {
     return padded ? "must not begin or end with a space" : NULL;
 }
 
-static const struct config_choice schema_choices[] = {{"buckler.list/1", 1}, {0}};
+static const struct config_choice schema_choices[] = {{"buckler.list/1", 1, false}, {0}};
 
 #define ENTRY_ROW(key_, member)                                                                              \
     key_, CONFIG_STRING, CONFIG_FIELD(struct source_entry, member), .min = 1, .max = LIST_MAX_PATTERN_BYTES
@@ -62,8 +62,8 @@ static const struct config_row entry_rows[] = {
 };
 
 static const struct config_row list_rows[] = {
-    {"schema", CONFIG_ENUM, CONFIG_FIELD(struct list_source, schema), .required = true, .choices = schema_choices,
-     .help = "schema: buckler.list/1"},
+    {"schema", CONFIG_ENUM, CONFIG_FIELD(struct list_source, schema), .required = true,
+     .choices = schema_choices, .help = "schema: buckler.list/1"},
     {"name", CONFIG_TEXT, CONFIG_FIELD(struct list_source, name), .required = true, .min = 1,
      .check = source_check_name, .help = "shown as evidence"},
     {"description", CONFIG_TEXT, CONFIG_FIELD(struct list_source, description)},
@@ -85,7 +85,8 @@ static void free_source(struct list_source *source) {
 static void check_one_pattern(const struct source_entry *e, const char *file, struct config_report *report) {
     int given = (e->word != NULL) + (e->text != NULL) + (e->regex != NULL);
     if (given != 1) {
-        config_report_add(report, file, e->where.line, e->where.column, "an entry has one of word, text and regex%s",
+        config_report_add(report, file, e->where.line, e->where.column,
+                          "an entry has one of word, text and regex%s",
                           given == 0 ? ", this one has none" : "");
     }
 }
@@ -108,7 +109,8 @@ static int compare_patterns(const void *a, const void *b) {
     return order != 0 ? order : (*x > *y) - (*x < *y);
 }
 
-static int check_duplicates(const struct list_source *source, const char *file, struct config_report *report) {
+static int check_duplicates(const struct list_source *source, const char *file,
+                            struct config_report *report) {
     CLEANUP(free_ptr) const struct source_entry **sorted = calloc(source->entry_count, sizeof *sorted);
     if (sorted == NULL) {
         return -ENOMEM;
@@ -154,7 +156,9 @@ static int check_list(const struct list_source *source, const char *file, struct
 /* ---- building ---- */
 
 static void take_entry(struct source_entry *from, size_t number, int32_t list_score, struct list_entry *to) {
-    to->match = from->word != NULL ? LIST_MATCH_WORD : from->text != NULL ? LIST_MATCH_TEXT : LIST_MATCH_REGEX;
+    to->match = from->word != NULL   ? LIST_MATCH_WORD
+                : from->text != NULL ? LIST_MATCH_TEXT
+                                     : LIST_MATCH_REGEX;
     char **pattern = from->word != NULL ? &from->word : from->text != NULL ? &from->text : &from->regex;
     to->pattern = steal(*pattern);
     to->score_ppm = from->score_where.line != 0 ? from->score_ppm : list_score;

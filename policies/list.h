@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A list file: words and patterns that name a category when they occur in text. Read from YAML here, compiled and
- * scanned by classifiers/lists. See policies/lists/ for shipped ones.
+ * A list file: words and patterns that name a category when they occur in text. Read from YAML here, compiled
+ * and scanned by classifiers/lists. See policies/lists/ for shipped ones.
  *
  *     schema: buckler.list/1
  *     name: profanity                 # in the evidence: "list:profanity#damn"
@@ -31,8 +31,8 @@ enum { LIST_NAME_SIZE = 65, LIST_ID_SIZE = 33, LIST_MAX_ENTRIES = 16384, LIST_MA
 
 enum list_match {
     LIST_MATCH_INVALID,
-    LIST_MATCH_WORD,  /* the text with a word boundary at both ends */
-    LIST_MATCH_TEXT,  /* the text anywhere */
+    LIST_MATCH_WORD, /* the text with a word boundary at both ends */
+    LIST_MATCH_TEXT, /* the text anywhere */
     LIST_MATCH_REGEX,
 };
 

@@ -12,10 +12,11 @@
 #include "policies/list.h"
 #include "policies/schema.h"
 
-const char *const policy_builtin_categories[] = {"hate_speech", "harassment",        "sexually_explicit", "violence",
-                                                 "self_harm",   "dangerous_content", "illicit",           "jailbreak",
-                                                 "prompt_injection", "toxicity",     "profanity"};
-_Static_assert(sizeof policy_builtin_categories / sizeof *policy_builtin_categories == POLICY_BUILTIN_CATEGORY_COUNT,
+const char *const policy_builtin_categories[] = {
+    "hate_speech", "harassment", "sexually_explicit", "violence", "self_harm", "dangerous_content",
+    "illicit",     "jailbreak",  "prompt_injection",  "toxicity", "profanity"};
+_Static_assert(sizeof policy_builtin_categories / sizeof *policy_builtin_categories ==
+                   POLICY_BUILTIN_CATEGORY_COUNT,
                "a name for each");
 
 static void free_source(struct policy_source *source) {
@@ -50,8 +51,8 @@ static int load_file(const char *policy_path, struct source_path *file, struct c
     }
     /* Said at the line that names the file: that is where the mistake is. */
     if (access(file->resolved, R_OK) != 0) {
-        config_report_add(report, policy_path, file->where.line, file->where.column, "files: %s cannot be read: %s",
-                          file->resolved, strerror(errno));
+        config_report_add(report, policy_path, file->where.line, file->where.column,
+                          "files: %s cannot be read: %s", file->resolved, strerror(errno));
         return 0;
     }
     int rc = policy_list_load(file->resolved, &file->list, report);
@@ -72,7 +73,8 @@ static int load_lists(const char *policy_path, struct policy_source *source, str
 }
 
 /* The digest of digests: no byte can move from one file to the next unnoticed. */
-static int digest_all(const struct policy_source *source, const void *bytes, size_t size, char ret_hex[DIGEST_HEX_SIZE]) {
+static int digest_all(const struct policy_source *source, const void *bytes, size_t size,
+                      char ret_hex[DIGEST_HEX_SIZE]) {
     CLEANUP(buf_deinit) struct buf all = {0};
     uint8_t digest[DIGEST_BYTES];
     int rc = digest_sha256(bytes, size, digest);
@@ -156,7 +158,7 @@ static void take_rule(const struct policy *policy, const struct source_rule *fro
     memcpy(to->id, from->id, sizeof to->id);
     memcpy(to->reason, from->reason, sizeof to->reason);
     to->action = from->action;
-    to->category = from->category[0] == '\0'                ? POLICY_NO_CATEGORY
+    to->category = from->category[0] == '\0'            ? POLICY_NO_CATEGORY
                    : strcmp(from->category, "any") == 0 ? POLICY_ANY_CATEGORY
                                                         : policy_category(policy, from->category);
     to->min_ppm = from->min_ppm;
@@ -168,7 +170,8 @@ static void take_rule(const struct policy *policy, const struct source_rule *fro
     to->column = from->where.column;
 }
 
-static enum content_scope example_scope(const struct policy_source *source, const struct source_example *example) {
+static enum content_scope example_scope(const struct policy_source *source,
+                                        const struct source_example *example) {
     if (example->scope != SCOPE_INVALID) {
         return example->scope;
     }
@@ -180,10 +183,10 @@ static enum content_scope example_scope(const struct policy_source *source, cons
     return SCOPE_UPLOAD;
 }
 
-static void take_example(const struct policy_source *source, struct source_example *from, struct policy_example *to) {
-    static const enum action actions[] = {[EXPECT_FLAG] = ACTION_FLAG,
-                                          [EXPECT_REDACT] = ACTION_REDACT,
-                                          [EXPECT_REVIEW] = ACTION_REVIEW};
+static void take_example(const struct policy_source *source, struct source_example *from,
+                         struct policy_example *to) {
+    static const enum action actions[] = {
+        [EXPECT_FLAG] = ACTION_FLAG, [EXPECT_REDACT] = ACTION_REDACT, [EXPECT_REVIEW] = ACTION_REVIEW};
     bool is_verdict = from->expect == EXPECT_ALLOW || from->expect == EXPECT_DENY;
     to->text = steal(from->text);
     to->scope = example_scope(source, from);
@@ -207,7 +210,8 @@ static void take_scalars(const struct policy_source *from, struct policy *to) {
     enum action fallback = from->on_error[FAILURE_DEFAULT];
     to->on_error[FAILURE_DEFAULT] = fallback != ACTION_INVALID ? fallback : ACTION_DENY;
     for (size_t i = 0; i < FAILURE_COUNT; i++) {
-        to->on_error[i] = from->on_error[i] != ACTION_INVALID ? from->on_error[i] : to->on_error[FAILURE_DEFAULT];
+        to->on_error[i] =
+            from->on_error[i] != ACTION_INVALID ? from->on_error[i] : to->on_error[FAILURE_DEFAULT];
     }
 }
 

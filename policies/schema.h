@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The policy file as it was written, with the place of everything that a check across fields may complain about. Inside
- * policies/ only; load.c turns it into the constant struct policy.
+ * The policy file as it was written, with the place of everything that a check across fields may complain
+ * about. Inside policies/ only; load.c turns it into the constant struct policy.
  */
 #ifndef BUCKLER_POLICIES_SCHEMA_H
 #define BUCKLER_POLICIES_SCHEMA_H
@@ -44,7 +44,8 @@ struct source_classifier {
     struct source_path *files;
     struct source_name *categories;
     size_t guideline_count, file_count, category_count;
-    struct config_where where, id_where, use_where, model_where, guidelines_where, files_where, categories_where;
+    struct config_where where, id_where, use_where, model_where, guidelines_where, files_where,
+        categories_where;
 };
 
 struct source_rule {
@@ -54,8 +55,8 @@ struct source_rule {
     char category[POLICY_NAME_SIZE]; /* "any" */
     int32_t min_ppm, max_ppm;
     uint32_t flags, scopes, kinds;
-    struct config_where where, id_where, action_where, when_where, category_where, min_where, max_where, flags_where,
-        scopes_where, kinds_where;
+    struct config_where where, id_where, action_where, when_where, category_where, min_where, max_where,
+        flags_where, scopes_where, kinds_where;
 };
 
 enum source_expect { EXPECT_INVALID, EXPECT_ALLOW, EXPECT_DENY, EXPECT_FLAG, EXPECT_REDACT, EXPECT_REVIEW };
@@ -91,9 +92,10 @@ extern const struct config_row policy_rows[];
 /* Everything that only several keys together can get wrong; load.c has loaded the list files before. */
 void policy_check(const struct policy_source *source, const char *file, struct config_report *report);
 
-/* The policy's categories in their order: the built-in ones, then those of guidelines and lists as they appear. Stores at
- * most POLICY_MAX_CATEGORIES names and returns how many there are. */
-size_t source_category_names(const struct policy_source *source, const char *ret_names[POLICY_MAX_CATEGORIES]);
+/* The policy's categories in their order: the built-in ones, then those of guidelines and lists as they
+ * appear. Stores at most POLICY_MAX_CATEGORIES names and returns how many there are. */
+size_t source_category_names(const struct policy_source *source,
+                             const char *ret_names[POLICY_MAX_CATEGORIES]);
 
 /* Half sentences for rows' `check`, shared with list files. */
 const char *source_check_name(const void *field);     /* a-z 0-9 . _ - */
