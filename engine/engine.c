@@ -54,14 +54,15 @@ int engine_open(const struct engine_options *options, struct engine **ret_engine
         .reference = options->reference,
     };
     if (e->settings.kernels == NULL) {
-        return error_set(reterr, ENGINE_E_UNSUPPORTED, "the instruction set \"%s\" is unknown or not of this processor",
+        return error_set(reterr, ENGINE_E_UNSUPPORTED,
+                         "the instruction set \"%s\" is unknown or not of this processor",
                          options->instruction_set == NULL ? "" : options->instruction_set);
     }
     if (e->settings.workers > MAX_THREADS || queue_jobs > MAX_QUEUE_JOBS ||
         e->settings.step_tokens > MAX_STEP_TOKENS || e->settings.kv_tokens > MAX_KV_TOKENS) {
         return error_set(reterr, ENGINE_E_INVALID,
-                         "an engine has at most %d threads, %d jobs, %d tokens a step and %d KV tokens", MAX_THREADS,
-                         MAX_QUEUE_JOBS, MAX_STEP_TOKENS, MAX_KV_TOKENS);
+                         "an engine has at most %d threads, %d jobs, %d tokens a step and %d KV tokens",
+                         MAX_THREADS, MAX_QUEUE_JOBS, MAX_STEP_TOKENS, MAX_KV_TOKENS);
     }
     int r = scheduler_new(e->settings.workers, queue_jobs, &e->scheduler, reterr);
     if (r != 0) {
@@ -111,7 +112,8 @@ int engine_tokenize(const struct engine_model *model, const char *text, size_t s
         return error_set(reterr, ENGINE_E_INVALID, "the model has no tokenizer");
     }
     return tokenizer_encode(model->tokenizer, text, size, (flags & ENGINE_TOKENIZE_BOS) != 0,
-                            (flags & ENGINE_TOKENIZE_CONTROL) != 0, ret_tokens, ret_offsets, ret_count, reterr);
+                            (flags & ENGINE_TOKENIZE_CONTROL) != 0, ret_tokens, ret_offsets, ret_count,
+                            reterr);
 }
 
 const char *engine_piece(const struct engine_model *model, uint32_t id, size_t *ret_size) {

@@ -9,7 +9,8 @@
 
 /* ---- checks ---- */
 
-static int check_segments(const struct engine_job *job, const struct forest_limits *limits, struct error *reterr) {
+static int check_segments(const struct engine_job *job, const struct forest_limits *limits,
+                          struct error *reterr) {
     for (uint32_t s = 0; s < job->segment_count; s++) {
         const struct engine_segment *segment = &job->segments[s];
 
@@ -17,12 +18,14 @@ static int check_segments(const struct engine_job *job, const struct forest_limi
             return error_set(reterr, ENGINE_E_INVALID, "segment %u is empty", s);
         }
         if (segment->parent < -1 || segment->parent >= (int64_t)s) {
-            return error_set(reterr, ENGINE_E_INVALID, "the parent of segment %u is not an earlier segment", s);
+            return error_set(reterr, ENGINE_E_INVALID, "the parent of segment %u is not an earlier segment",
+                             s);
         }
         for (uint32_t i = 0; i < segment->count; i++) {
             if (segment->tokens[i] >= limits->vocabulary) {
-                return error_set(reterr, ENGINE_E_INVALID, "token %u of segment %u is %u, the vocabulary has %u", i,
-                                 s, segment->tokens[i], limits->vocabulary);
+                return error_set(reterr, ENGINE_E_INVALID,
+                                 "token %u of segment %u is %u, the vocabulary has %u", i, s,
+                                 segment->tokens[i], limits->vocabulary);
             }
         }
     }
@@ -36,14 +39,15 @@ static int check_logits(const struct engine_readout *r, uint32_t index, const st
     }
     for (uint32_t i = 0; r->ids != NULL && i < r->id_count; i++) {
         if (r->ids[i] >= limits->vocabulary) {
-            return error_set(reterr, ENGINE_E_INVALID, "readout %u asks for token %u, the vocabulary has %u", index,
-                             r->ids[i], limits->vocabulary);
+            return error_set(reterr, ENGINE_E_INVALID, "readout %u asks for token %u, the vocabulary has %u",
+                             index, r->ids[i], limits->vocabulary);
         }
     }
     return 0;
 }
 
-static int check_readouts(const struct engine_job *job, const struct forest_limits *limits, struct error *reterr) {
+static int check_readouts(const struct engine_job *job, const struct forest_limits *limits,
+                          struct error *reterr) {
     for (uint32_t i = 0; i < job->readout_count; i++) {
         const struct engine_readout *r = &job->readouts[i];
 
@@ -62,8 +66,8 @@ static int check_readouts(const struct engine_job *job, const struct forest_limi
         case ENGINE_READ_MEAN:
         case ENGINE_READ_LAST:
             if (r->layer == 0 || r->layer > limits->layers) {
-                return error_set(reterr, ENGINE_E_INVALID, "readout %u reads after layer %u of %u", i, r->layer,
-                                 limits->layers);
+                return error_set(reterr, ENGINE_E_INVALID, "readout %u reads after layer %u of %u", i,
+                                 r->layer, limits->layers);
             }
             break;
         case ENGINE_READ_NEXT:
@@ -153,8 +157,8 @@ static int plan_positions(struct forest *f, const struct forest_limits *limits, 
     return 0;
 }
 
-/* Depth first, children in the order of the array: a segment is followed by its first child, else by the next sibling
- * of the nearest ancestor that has one. */
+/* Depth first, children in the order of the array: a segment is followed by its first child, else by the next
+ * sibling of the nearest ancestor that has one. */
 static void plan_order(struct forest *f, uint32_t *first_child, uint32_t *next_sibling) {
     const uint32_t none = UINT32_MAX;
     uint32_t count = f->job->segment_count, root = none;

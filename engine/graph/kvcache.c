@@ -21,18 +21,21 @@ int kvcache_init(struct kvcache *kv, uint32_t layers, uint32_t width, uint32_t t
     uint64_t bytes = kvcache_bytes(layers, width, tokens);
 
     if (bytes > SIZE_MAX / 2) {
-        return error_set(reterr, ENGINE_E_MEMORY, "a KV cache of %u tokens does not fit the address space", tokens);
+        return error_set(reterr, ENGINE_E_MEMORY, "a KV cache of %u tokens does not fit the address space",
+                         tokens);
     }
     *kv = (struct kvcache){.layers = layers, .width = width, .page_count = pages, .bytes = bytes};
     kv->free_pages = calloc(pages, sizeof *kv->free_pages);
     if (kv->free_pages == NULL) {
         return error_errno(reterr, ENOMEM, "cannot reserve the KV cache");
     }
-    void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *base =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED) {
         int number = errno;
         kvcache_deinit(kv);
-        return error_errno(reterr, number, "cannot reserve %llu bytes for the KV cache", (unsigned long long)bytes);
+        return error_errno(reterr, number, "cannot reserve %llu bytes for the KV cache",
+                           (unsigned long long)bytes);
     }
     kv->base = base;
     while (kv->free_count < pages) {

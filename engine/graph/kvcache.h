@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Keys and values of one text model: a fixed pool of pages, reserved once and touched only when used. A page holds
- * KV_PAGE_TOKENS tokens of one segment in every layer, as f32. Pages are handed out last-in first-out, so that a busy
- * daemon works on memory that is already warm. Used by the driver thread alone.
+ * Keys and values of one text model: a fixed pool of pages, reserved once and touched only when used. A page
+ * holds KV_PAGE_TOKENS tokens of one segment in every layer, as f32. Pages are handed out last-in first-out,
+ * so that a busy daemon works on memory that is already warm. Used by the driver thread alone.
  */
 #ifndef BUCKLER_ENGINE_GRAPH_KVCACHE_H
 #define BUCKLER_ENGINE_GRAPH_KVCACHE_H

@@ -13,8 +13,8 @@
 
 #include "base/cleanup.h"
 
-/* About 20 µs of waiting before a member goes to sleep: longer than a phase of a single token, shorter than anything
- * a person or a battery would notice. */
+/* About 20 µs of waiting before a member goes to sleep: longer than a phase of a single token, shorter than
+ * anything a person or a battery would notice. */
 enum { SPINS = 1000 };
 
 /* A word that members wait on until it changes. */
@@ -50,8 +50,8 @@ static inline void relax(void) {
 #endif
 }
 
-/* The sequence "count the sleeper, then let the kernel compare the value" against "change the value, then look at the
- * sleepers" never loses a wake-up, because all four are sequentially consistent. */
+/* The sequence "count the sleeper, then let the kernel compare the value" against "change the value, then
+ * look at the sleepers" never loses a wake-up, because all four are sequentially consistent. */
 static void gate_wait(struct gate *gate, uint32_t seen) {
     for (int i = 0; i < SPINS; i++) {
         if (atomic_load_explicit(&gate->value, memory_order_acquire) != seen) {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Three kinds of threads. Any thread submits: it plans its job and puts it on `incoming` (or on `calls`). The driver
- * moves incoming jobs to its own lists and alternates between a round of images and a step of text. One helper thread
- * executes calls, so that a slow one does not stop scoring. Everything that is finished goes on the done list under the
- * one lock; nothing is computed under it.
+ * Three kinds of threads. Any thread submits: it plans its job and puts it on `incoming` (or on `calls`). The
+ * driver moves incoming jobs to its own lists and alternates between a round of images and a step of text.
+ * One helper thread executes calls, so that a slow one does not stop scoring. Everything that is finished
+ * goes on the done list under the one lock; nothing is computed under it.
  *
- * Text. A job is admitted when the pages it may hold are free of promises to others, in the order of arrival for each
- * model; so an admitted job always comes to its end. The oldest admitted job gets the first quarter of a step, which
- * bounds its wait; the rest goes to the jobs that need the fewest tokens, which keeps the mean wait short.
+ * Text. A job is admitted when the pages it may hold are free of promises to others, in the order of arrival
+ * for each model; so an admitted job always comes to its end. The oldest admitted job gets the first quarter
+ * of a step, which bounds its wait; the rest goes to the jobs that need the fewest tokens, which keeps the
+ * mean wait short.
  */
 #include "engine/graph/schedule.h"
 
@@ -205,7 +206,8 @@ static void step_images(struct scheduler *s) {
 
 /* ---- text ---- */
 
-/* Promises pages to jobs in the order of arrival; a job that has to wait holds back later ones of its model. */
+/* Promises pages to jobs in the order of arrival; a job that has to wait holds back later ones of its model.
+ */
 static void admit(struct scheduler *s) {
     s->round++;
     for (struct work *w = s->texts.head; w != NULL; w = w->next) {
@@ -418,7 +420,8 @@ static int start_threads(struct scheduler *s, unsigned workers, struct error *re
     return r;
 }
 
-int scheduler_new(unsigned workers, unsigned queue_jobs, struct scheduler **ret_scheduler, struct error *reterr) {
+int scheduler_new(unsigned workers, unsigned queue_jobs, struct scheduler **ret_scheduler,
+                  struct error *reterr) {
     struct scheduler *s = calloc(1, sizeof *s);
 
     if (s == NULL) {
@@ -493,8 +496,10 @@ static int check_job(struct engine_job *job, struct forest **ret_forest, struct 
         return forest_new(job, &limits, ret_forest, reterr);
     }
     case ENGINE_JOB_IMAGES:
-        if (m == NULL || m->image == NULL || job->image_count == 0 || job->pixels == NULL || job->out_scores == NULL) {
-            return error_set(reterr, ENGINE_E_INVALID, "the job needs an image model, pictures and room for scores");
+        if (m == NULL || m->image == NULL || job->image_count == 0 || job->pixels == NULL ||
+            job->out_scores == NULL) {
+            return error_set(reterr, ENGINE_E_INVALID,
+                             "the job needs an image model, pictures and room for scores");
         }
         return 0;
     case ENGINE_JOB_CALL:

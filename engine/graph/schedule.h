@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The driver: takes submitted jobs, packs tokens of as many as fit into steps, lets the pool compute them, and puts
- * finished jobs on the done list. Behind the functions of engine/engine.h with the same names, which say what each of
- * them does.
+ * The driver: takes submitted jobs, packs tokens of as many as fit into steps, lets the pool compute them,
+ * and puts finished jobs on the done list. Behind the functions of engine/engine.h with the same names, which
+ * say what each of them does.
  */
 #ifndef BUCKLER_ENGINE_GRAPH_SCHEDULE_H
 #define BUCKLER_ENGINE_GRAPH_SCHEDULE_H

@@ -95,7 +95,8 @@ static int add_taps(struct step *step, const struct step_slice *slice) {
         if (!mean && r->position - slice->start >= slice->count) {
             continue;
         }
-        int e = reserve((void **)&step->taps, &step->tap_limit, (uint64_t)step->tap_count + 1, sizeof *step->taps);
+        int e = reserve((void **)&step->taps, &step->tap_limit, (uint64_t)step->tap_count + 1,
+                        sizeof *step->taps);
         if (e != 0) {
             return e;
         }
@@ -185,7 +186,8 @@ static void mark_last_reads(struct step *step) {
     }
 }
 
-/* A counting sort: bin 2·k holds the rows of depth step->depth − k that are read last, bin 2·k + 1 the others. */
+/* A counting sort: bin 2·k holds the rows of depth step->depth − k that are read last, bin 2·k + 1 the
+ * others. */
 static void order_rows(struct step *step, struct step_row *sorted) {
     uint32_t ends[2 * STEP_MAX_LAYERS + 2] = {0};
 

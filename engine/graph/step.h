@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One step: tokens of one or several jobs that are computed together, and what is read from them. The packer fills
- * it, a model's forward pass executes it.
+ * One step: tokens of one or several jobs that are computed together, and what is read from them. The packer
+ * fills it, a model's forward pass executes it.
  *
- * Rows are ordered so that in every layer the rows that still matter are the first ones: deeper segments before
- * shallower ones, and within the same depth the rows that are read in their last layer before those that only leave
- * their keys and values there.
+ * Rows are ordered so that in every layer the rows that still matter are the first ones: deeper segments
+ * before shallower ones, and within the same depth the rows that are read in their last layer before those
+ * that only leave their keys and values there.
  */
 #ifndef BUCKLER_ENGINE_GRAPH_STEP_H
 #define BUCKLER_ENGINE_GRAPH_STEP_H
@@ -45,8 +45,8 @@ struct step_tap {
     struct forest *forest;
     uint32_t readout; /* index in the job */
     uint32_t slice;
-    uint32_t row;     /* all kinds but MEAN */
-    uint32_t layer;   /* reads after so many layers */
+    uint32_t row;   /* all kinds but MEAN */
+    uint32_t layer; /* reads after so many layers */
 };
 
 struct step {
@@ -59,10 +59,10 @@ struct step {
     uint32_t span_count, span_limit;
     struct step_tap *taps; /* by rising layer */
     uint32_t tap_count, tap_limit;
-    uint32_t depth;                          /* layers to run */
-    uint32_t kv_rows[STEP_MAX_LAYERS];       /* rows that need keys and values in a layer */
-    uint32_t query_rows[STEP_MAX_LAYERS];    /* of these, rows that pass attention and MLP */
-    uint32_t tap_end[STEP_MAX_LAYERS + 1];   /* taps[tap_end[l - 1] … tap_end[l]) read after l layers */
+    uint32_t depth;                        /* layers to run */
+    uint32_t kv_rows[STEP_MAX_LAYERS];     /* rows that need keys and values in a layer */
+    uint32_t query_rows[STEP_MAX_LAYERS];  /* of these, rows that pass attention and MLP */
+    uint32_t tap_end[STEP_MAX_LAYERS + 1]; /* taps[tap_end[l - 1] … tap_end[l]) read after l layers */
 };
 
 int step_init(struct step *step, uint32_t row_limit) MUST_CHECK;
@@ -70,7 +70,8 @@ void step_deinit(struct step *step); /* accepts a zeroed one */
 
 void step_clear(struct step *step);
 
-/* Adds as many tokens of the job as fit, at most `budget`; returns how many. -ENOMEM leaves a job that must be failed. */
+/* Adds as many tokens of the job as fit, at most `budget`; returns how many. -ENOMEM leaves a job that must
+ * be failed. */
 int step_add(struct step *step, struct forest *forest, struct kvcache *kv, uint32_t budget) MUST_CHECK;
 
 /* After the last step_add, with at least one row: orders rows and taps. */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Gemma 3, text part (spec gemma-models 1.4, 2.3): four norms a layer with the branch normed before it is added, normed
- * queries and keys, five sliding layers to one global layer with their own rope bases, no soft caps, tied head.
+ * Gemma 3, text part (spec gemma-models 1.4, 2.3): four norms a layer with the branch normed before it is
+ * added, normed queries and keys, five sliding layers to one global layer with their own rope bases, no soft
+ * caps, tied head.
  *
- * The forward pass is executed by all members of the pool together; each phase hands out tasks of rows or of panels
- * and ends with a barrier. In every layer only the first rows still matter (engine/graph/step.h): kv_rows pass keys
- * and values, query_rows pass the rest.
+ * The forward pass is executed by all members of the pool together; each phase hands out tasks of rows or of
+ * panels and ends with a barrier. In every layer only the first rows still matter (engine/graph/step.h):
+ * kv_rows pass keys and values, query_rows pass the rest.
  */
 #include <math.h>
 #include <string.h>
@@ -24,8 +25,8 @@ static int read_size(const struct tensor_file *file, const char *key, uint32_t l
         return error_set(reterr, ENGINE_E_FORMAT, "the metadata lack %s", key);
     }
     if (value == 0 || value > limit) {
-        return error_set(reterr, ENGINE_E_FORMAT, "%s is %llu, expected 1 to %u", key, (unsigned long long)value,
-                         limit);
+        return error_set(reterr, ENGINE_E_FORMAT, "%s is %llu, expected 1 to %u", key,
+                         (unsigned long long)value, limit);
     }
     *ret = (uint32_t)value;
     return 0;
@@ -58,8 +59,9 @@ static int read_sizes(const struct tensor_file *file, struct text_config *c, str
         value_length = c->head_size;
     }
     if (c->heads % c->kv_heads != 0 || c->head_size % 2 != 0 || value_length != c->head_size) {
-        return error_set(reterr, ENGINE_E_FORMAT, "%u heads, %u key heads and head sizes %u and %llu do not fit",
-                         c->heads, c->kv_heads, c->head_size, (unsigned long long)value_length);
+        return error_set(reterr, ENGINE_E_FORMAT,
+                         "%u heads, %u key heads and head sizes %u and %llu do not fit", c->heads,
+                         c->kv_heads, c->head_size, (unsigned long long)value_length);
     }
     if (!meta_array(file, "tokenizer.ggml.tokens", &count) || count == 0 || count > (1 << 24)) {
         return error_set(reterr, ENGINE_E_FORMAT, "the file has no usable tokenizer.ggml.tokens");
@@ -119,7 +121,8 @@ static int configure(const struct tensor_file *file, struct text_config *ret_con
         !isfinite(c.global_base) || !isfinite(c.local_base) || !isfinite(c.global_factor)) {
         return error_set(reterr, ENGINE_E_FORMAT, "the epsilon or the rope parameters are out of range");
     }
-    c.attention_scale = (float)(1.0 / sqrt(c.layers == LAYERS_OF_27B ? (double)c.hidden / c.heads : c.head_size));
+    c.attention_scale =
+        (float)(1.0 / sqrt(c.layers == LAYERS_OF_27B ? (double)c.hidden / c.heads : c.head_size));
     c.embedding_scale = (float)sqrt(c.hidden);
     *ret_config = c;
     return 0;
@@ -160,15 +163,15 @@ static struct tile linear_tile(const struct linear *l, uint32_t rows, size_t tas
     return t;
 }
 
-static void linear_run(const struct kernel_set *k, const struct linear *l, const struct input *in, struct tile t,
-                       float *out) {
+static void linear_run(const struct kernel_set *k, const struct linear *l, const struct input *in,
+                       struct tile t, float *out) {
     out += (size_t)t.row * l->rows;
     if (l->values != NULL) {
         k->matmul_f32(l->values, l->cols, in->rows + (size_t)t.row * in->cols, in->cols, t.rows, t.out,
                       t.out + t.outs, out, l->rows);
     } else {
-        k->matmul(&l->packed, in->quantized + t.row * k->activation_bytes(in->cols), t.rows, t.out / PANEL_ROWS,
-                  (uint32_t)groups(t.out + t.outs, PANEL_ROWS), out, l->rows);
+        k->matmul(&l->packed, in->quantized + t.row * k->activation_bytes(in->cols), t.rows,
+                  t.out / PANEL_ROWS, (uint32_t)groups(t.out + t.outs, PANEL_ROWS), out, l->rows);
     }
 }
 
@@ -214,7 +217,8 @@ static void embed(const struct text_run *run, size_t row) {
     uint64_t row_bytes = e->bytes / e->dims[1];
     float *x = run->state->x + row * hidden;
 
-    m->kernels->dequantize(e->type, (const char *)e->data + run->state->step.rows[row].token * row_bytes, hidden, x);
+    m->kernels->dequantize(e->type, (const char *)e->data + run->state->step.rows[row].token * row_bytes,
+                           hidden, x);
     for (uint32_t c = 0; c < hidden; c++) {
         x[c] *= m->config.embedding_scale;
     }
@@ -249,9 +253,10 @@ static void place_row(const struct text_run *run, uint32_t layer, size_t row, bo
     }
 }
 
-/* The visible part of the row's path: position j is visible iff j <= i, and i - j < window where the layer slides. */
-static size_t visible_runs(const struct text_run *run, uint32_t layer, const struct step_row *r, uint32_t kv_head,
-                           struct kv_run *runs) {
+/* The visible part of the row's path: position j is visible iff j <= i, and i - j < window where the layer
+ * slides. */
+static size_t visible_runs(const struct text_run *run, uint32_t layer, const struct step_row *r,
+                           uint32_t kv_head, struct kv_run *runs) {
     const struct text_config *c = &run->model->config;
     const struct text_state *s = run->state;
     const struct step_slice *slice = &s->step.slices[r->slice];
@@ -294,7 +299,8 @@ static void attend(const struct text_run *run, uint32_t layer, size_t task, stru
 }
 
 /* gate = gelu(gate(h)) ⊙ up(h), tile by tile */
-static void gated(const struct text_run *run, const struct text_layer *l, const struct input *h, struct tile t) {
+static void gated(const struct text_run *run, const struct text_layer *l, const struct input *h,
+                  struct tile t) {
     const struct kernel_set *k = run->model->kernels;
     const struct text_state *s = run->state;
 

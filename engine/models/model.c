@@ -64,8 +64,8 @@ static void describe_types(const struct tensor_file *file, char *out, size_t out
     }
 }
 
-static void describe_text(const struct tensor_file *file, const struct text_config *c, const char *architecture,
-                          struct engine_model_info *info) {
+static void describe_text(const struct tensor_file *file, const struct text_config *c,
+                          const char *architecture, struct engine_model_info *info) {
     const char *name;
     size_t size;
     uint64_t bos;
@@ -120,8 +120,8 @@ static int plan_memory(const struct tensor_file *file, const struct text_config 
     if (r != 0) {
         return r;
     }
-    info->resident_bytes =
-        weights + text_state_bytes(c, settings->kernels, settings->step_tokens, settings->kv_tokens, settings->workers);
+    info->resident_bytes = weights + text_state_bytes(c, settings->kernels, settings->step_tokens,
+                                                      settings->kv_tokens, settings->workers);
     info->kv_bytes = kvcache_bytes(c->layers, c->kv_heads * c->head_size, settings->kv_tokens);
     return 0;
 }
@@ -144,10 +144,11 @@ static int open_text(struct engine_model *m, const char *path, const struct mode
     const struct text_config *c = &m->text->config;
     describe_text(m->file, c, m->text->architecture->name, &m->info);
     m->info.bos = tokenizer_bos(m->tokenizer);
-    (void)snprintf(m->info.tokenizer_digest, sizeof m->info.tokenizer_digest, "%s", tokenizer_digest(m->tokenizer));
+    (void)snprintf(m->info.tokenizer_digest, sizeof m->info.tokenizer_digest, "%s",
+                   tokenizer_digest(m->tokenizer));
     r = plan_memory(m->file, c, settings, &m->info, reterr);
-    r = r == 0 ? text_state_init(&m->state, m->text, settings->step_tokens, settings->kv_tokens, settings->workers,
-                                 reterr)
+    r = r == 0 ? text_state_init(&m->state, m->text, settings->step_tokens, settings->kv_tokens,
+                                 settings->workers, reterr)
                : r;
     m->step_tokens = settings->step_tokens;
     return r;
@@ -163,7 +164,9 @@ static int open_image(struct engine_model *m, const char *path, uint64_t file_by
     describe_image(m->image, file_bytes, settings->workers, &m->info);
     m->image_scratch_bytes = (open_nsfw_info(m->image)->scratch_bytes + 63) & ~UINT64_C(63);
     m->image_scratch = aligned_alloc(64, settings->workers * m->image_scratch_bytes);
-    return m->image_scratch == NULL ? error_errno(reterr, ENOMEM, "cannot take the scratch of the image model") : 0;
+    return m->image_scratch == NULL
+               ? error_errno(reterr, ENOMEM, "cannot take the scratch of the image model")
+               : 0;
 }
 
 int model_open(const char *path, const struct model_settings *settings, struct engine_model **ret_model,
@@ -181,7 +184,8 @@ int model_open(const char *path, const struct model_settings *settings, struct e
     if (r != 0) {
         return r;
     }
-    r = kind == FILE_GGUF ? open_text(m, path, settings, reterr) : open_image(m, path, bytes, settings, reterr);
+    r = kind == FILE_GGUF ? open_text(m, path, settings, reterr)
+                          : open_image(m, path, bytes, settings, reterr);
     r = r == 0 ? digest_file(path, digest, reterr) : r;
     if (r != 0) {
         return error_prefix(reterr, "%s: ", path);
@@ -216,8 +220,8 @@ static void drop_file(struct tensor_file **file) {
     *file = tensor_file_free(*file);
 }
 
-static int inspect_text(const char *path, const struct model_settings *settings, struct engine_model_info *info,
-                        struct error *reterr) {
+static int inspect_text(const char *path, const struct model_settings *settings,
+                        struct engine_model_info *info, struct error *reterr) {
     CLEANUP(drop_file) struct tensor_file *file = NULL;
     const struct text_architecture *architecture;
     struct text_config config;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A loaded model as the engine sees it: a text model or an image classifier, what is known about it, and the driver's
- * own part. Shared by reference count; a submitted job holds a reference of its own.
+ * A loaded model as the engine sees it: a text model or an image classifier, what is known about it, and the
+ * driver's own part. Shared by reference count; a submitted job holds a reference of its own.
  */
 #ifndef BUCKLER_ENGINE_MODELS_MODEL_H
 #define BUCKLER_ENGINE_MODELS_MODEL_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What is read from the residual stream. A logit is always the f32 dot product of the normed row with the one
- * dequantised row of the head, so that it has the same bits whichever set of tokens is asked for. Each block of the
- * vocabulary is dequantised once for all readouts that ask for all of it.
+ * dequantised row of the head, so that it has the same bits whichever set of tokens is asked for. Each block
+ * of the vocabulary is dequantised once for all readouts that ask for all of it.
  */
 #include <math.h>
 #include <string.h>
@@ -22,7 +22,8 @@ static bool all_finite(const float *values, size_t count) {
     return true;
 }
 
-/* Sums in position order and in double precision; a segment that is spread over several steps keeps its sum. */
+/* Sums in position order and in double precision; a segment that is spread over several steps keeps its sum.
+ */
 static bool read_mean(const struct text_run *run, const struct step_tap *tap) {
     const struct text_state *s = run->state;
     const struct step_slice *slice = &s->step.slices[tap->slice];
@@ -81,7 +82,7 @@ static void read_block(const struct text_run *run, uint32_t first, uint32_t end,
     uint32_t hidden = m->config.hidden, blocks = block_count(&m->config);
     uint32_t begin = block * TEXT_VOCABULARY_BLOCK;
     uint32_t stop = m->config.vocabulary - begin < TEXT_VOCABULARY_BLOCK ? m->config.vocabulary
-                                                                          : begin + TEXT_VOCABULARY_BLOCK;
+                                                                         : begin + TEXT_VOCABULARY_BLOCK;
 
     for (uint32_t t = first; t < end; t++) {
         if (tap_readout(&s->step.taps[t])->kind == ENGINE_READ_NEXT) {

@@ -26,7 +26,8 @@ int text_configure(const struct tensor_file *file, const struct text_architectur
     }
     const struct text_architecture *a = text_architecture_find(name, size);
     if (a == NULL) {
-        return error_set(reterr, ENGINE_E_UNSUPPORTED, "the architecture \"%.*s\" is not one that this build runs",
+        return error_set(reterr, ENGINE_E_UNSUPPORTED,
+                         "the architecture \"%.*s\" is not one that this build runs",
                          (int)(size < 64 ? size : 64), name);
     }
     int r = a->configure(file, ret_config, reterr);

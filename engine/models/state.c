@@ -60,23 +60,24 @@ static void carve_all(struct carver *c, const struct text_config *config, const 
     }
 }
 
-uint64_t text_state_bytes(const struct text_config *config, const struct kernel_set *kernels, uint32_t step_tokens,
-                          uint32_t kv_tokens, unsigned workers) {
+uint64_t text_state_bytes(const struct text_config *config, const struct kernel_set *kernels,
+                          uint32_t step_tokens, uint32_t kv_tokens, unsigned workers) {
     struct text_state unused = {0};
     struct carver c = {0};
 
-    carve_all(&c, config, kernels, step_tokens, kvcache_pages_for(kv_tokens) * KV_PAGE_TOKENS, workers, &unused);
+    carve_all(&c, config, kernels, step_tokens, kvcache_pages_for(kv_tokens) * KV_PAGE_TOKENS, workers,
+              &unused);
     return c.bytes;
 }
 
-int text_state_init(struct text_state *s, const struct text_model *model, uint32_t step_tokens, uint32_t kv_tokens,
-                    unsigned workers, struct error *reterr) {
+int text_state_init(struct text_state *s, const struct text_model *model, uint32_t step_tokens,
+                    uint32_t kv_tokens, unsigned workers, struct error *reterr) {
     const struct text_config *config = &model->config;
 
     *s = (struct text_state){.positions = kvcache_pages_for(kv_tokens) * KV_PAGE_TOKENS};
     s->memory_bytes = text_state_bytes(config, model->kernels, step_tokens, kv_tokens, workers);
-    void *memory =
-        mmap(NULL, s->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory = mmap(NULL, s->memory_bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
         return error_set(reterr, ENGINE_E_MEMORY, "cannot take %llu bytes for the buffers of the model",
                          (unsigned long long)s->memory_bytes);
@@ -105,7 +106,8 @@ void text_state_deinit(struct text_state *s) {
 }
 
 /* Angles are formed and reduced in double precision, so that long positions are exact (spec 2.0.3). */
-static void fill_rope(float *cosines, float *sines, uint32_t half, uint32_t position, double base, double factor) {
+static void fill_rope(float *cosines, float *sines, uint32_t half, uint32_t position, double base,
+                      double factor) {
     for (uint32_t i = 0; i < half; i++) {
         double angle = position / factor * pow(base, -(double)i / half);
 

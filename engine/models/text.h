@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Text models: hyper-parameters, bound weights, and the buffers of a run. A text_model is constant after text_open and
- * shared; a text_state belongs to the driver, which is the only one to change it.
+ * Text models: hyper-parameters, bound weights, and the buffers of a run. A text_model is constant after
+ * text_open and shared; a text_state belongs to the driver, which is the only one to change it.
  */
 #ifndef BUCKLER_ENGINE_MODELS_TEXT_H
 #define BUCKLER_ENGINE_MODELS_TEXT_H
@@ -24,8 +24,8 @@ struct text_config {
     float eps;
     float attention_scale;
     float embedding_scale;
-    double local_base;       /* rope of sliding layers */
-    double global_base;      /* rope of the others, positions divided by global_factor */
+    double local_base;  /* rope of sliding layers */
+    double global_base; /* rope of the others, positions divided by global_factor */
     double global_factor;
     bool sliding[STEP_MAX_LAYERS];
 };
@@ -71,8 +71,8 @@ const struct text_architecture *text_architecture_find(const char *name, size_t 
 int text_configure(const struct tensor_file *file, const struct text_architecture **ret_architecture,
                    struct text_config *ret_config, struct error *reterr) MUST_CHECK;
 
-/* Checks that every tensor is there with its shape and a type that runs; *ret_bytes is the memory that binding takes.
- * Touches no weights. */
+/* Checks that every tensor is there with its shape and a type that runs; *ret_bytes is the memory that
+ * binding takes. Touches no weights. */
 int text_weights_plan(const struct tensor_file *file, const struct text_config *config,
                       const struct kernel_set *kernels, bool reference, uint64_t *ret_bytes,
                       struct error *reterr) MUST_CHECK;
@@ -82,7 +82,8 @@ int text_open(const struct tensor_file *file, const struct kernel_set *kernels, 
               struct text_model **ret_model, struct error *reterr) MUST_CHECK;
 struct text_model *text_free(struct text_model *model);
 
-/* ---- run ------------------------------------------------------------------------------------------------------- */
+/* ---- run
+ * ------------------------------------------------------------------------------------------------------- */
 
 /* What was read of one block of the vocabulary for a NEXT readout. */
 struct text_best {
@@ -94,8 +95,8 @@ struct text_best {
 enum { TEXT_VOCABULARY_BLOCK = 512 };
 
 struct text_worker {
-    struct kv_run *runs;  /* [page_count] */
-    float *embedding;     /* [hidden] */
+    struct kv_run *runs; /* [page_count] */
+    float *embedding;    /* [hidden] */
 };
 
 struct text_state {
@@ -106,12 +107,12 @@ struct text_state {
     float *local_cosines, *local_sines, *global_cosines, *global_sines; /* [positions, head_size / 2] */
 
     /* [step rows, …] */
-    float *x;         /* residual stream, hidden */
-    float *h;         /* normed input of a block, hidden */
-    float *q, *k, *v; /* heads · head_size, kv_heads · head_size */
-    float *attended;  /* heads · head_size */
-    float *gate, *up; /* feed_forward */
-    float *branch;    /* what a block adds, hidden */
+    float *x;                        /* residual stream, hidden */
+    float *h;                        /* normed input of a block, hidden */
+    float *q, *k, *v;                /* heads · head_size, kv_heads · head_size */
+    float *attended;                 /* heads · head_size */
+    float *gate, *up;                /* feed_forward */
+    float *branch;                   /* what a block adds, hidden */
     char *h_q, *attended_q, *gate_q; /* h, attended, gate quantised */
     struct text_best *best;          /* [step rows, vocabulary blocks] */
     bool *tap_failed;                /* [step.tap_limit], grown by text_state_prepare */
@@ -128,8 +129,8 @@ struct text_run {
     struct pool *pool;
 };
 
-uint64_t text_state_bytes(const struct text_config *config, const struct kernel_set *kernels, uint32_t step_tokens,
-                          uint32_t kv_tokens, unsigned workers);
+uint64_t text_state_bytes(const struct text_config *config, const struct kernel_set *kernels,
+                          uint32_t step_tokens, uint32_t kv_tokens, unsigned workers);
 int text_state_init(struct text_state *state, const struct text_model *model, uint32_t step_tokens,
                     uint32_t kv_tokens, unsigned workers, struct error *reterr) MUST_CHECK;
 void text_state_deinit(struct text_state *state); /* accepts a zeroed one */
@@ -137,7 +138,8 @@ void text_state_deinit(struct text_state *state); /* accepts a zeroed one */
 /* Before the forward pass of an arranged step. */
 int text_state_prepare(struct text_state *state, const struct text_config *config) MUST_CHECK;
 
-/* Executes the readouts that read after `layer` layers; ends with a barrier. tap_failed tells which were not finite. */
+/* Executes the readouts that read after `layer` layers; ends with a barrier. tap_failed tells which were not
+ * finite. */
 void text_read(struct text_run *run, unsigned worker, uint32_t layer);
 
 extern const struct text_architecture text_gemma3;

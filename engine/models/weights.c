@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Binds the tensors of a file to a model from one table of names and shapes. A first pass checks everything and counts
- * the memory, a second one fills it: norms are copied, matrices are repacked into panels (or expanded to f32), and the
- * stored pages of what was repacked are given back. The embedding is never copied.
+ * Binds the tensors of a file to a model from one table of names and shapes. A first pass checks everything
+ * and counts the memory, a second one fills it: norms are copied, matrices are repacked into panels (or
+ * expanded to f32), and the stored pages of what was repacked are given back. The embedding is never copied.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,12 +19,14 @@ enum weight_dim { DIM_ONE, DIM_HIDDEN, DIM_QUERY, DIM_KEY, DIM_HEAD, DIM_FEED_FO
 struct weight_row {
     const char *name; /* behind "blk.N." */
     enum weight_kind kind;
-    size_t offset;             /* in struct text_layer */
+    size_t offset; /* in struct text_layer */
     enum weight_dim cols, rows;
 };
 
-#define NORM(field, dim) {#field ".weight", WEIGHT_NORM, offsetof(struct text_layer, field), dim, DIM_ONE}
-#define LINEAR(field, cols, rows) {#field ".weight", WEIGHT_LINEAR, offsetof(struct text_layer, field), cols, rows}
+#define NORM(field, dim)                                                                                     \
+    { #field ".weight", WEIGHT_NORM, offsetof(struct text_layer, field), dim, DIM_ONE }
+#define LINEAR(field, cols, rows)                                                                            \
+    { #field ".weight", WEIGHT_LINEAR, offsetof(struct text_layer, field), cols, rows }
 
 static const struct weight_row layer_weights[] = {
     NORM(attn_norm, DIM_HIDDEN),
@@ -71,25 +73,28 @@ static int find_tensor(const struct tensor_file *file, const char *name, uint32_
         return error_set(reterr, ENGINE_E_FORMAT, "the tensor %s is missing", name);
     }
     if (t->dims[0] != cols || t->dims[1] != rows || t->dims[2] != 1 || t->dims[3] != 1) {
-        return error_set(reterr, ENGINE_E_FORMAT, "the tensor %s is %llu × %llu × %llu × %llu, expected %u × %u", name,
+        return error_set(reterr, ENGINE_E_FORMAT,
+                         "the tensor %s is %llu × %llu × %llu × %llu, expected %u × %u", name,
                          (unsigned long long)t->dims[0], (unsigned long long)t->dims[1],
                          (unsigned long long)t->dims[2], (unsigned long long)t->dims[3], cols, rows);
     }
     const struct tensor_type_info *type = tensor_type_info(t->type);
     if (type == NULL) {
-        return error_set(reterr, ENGINE_E_UNSUPPORTED, "the tensor %s is of type %u, which this build does not run",
-                         name, t->type);
+        return error_set(reterr, ENGINE_E_UNSUPPORTED,
+                         "the tensor %s is of type %u, which this build does not run", name, t->type);
     }
     if (cols % type->block_values != 0) {
-        return error_set(reterr, ENGINE_E_FORMAT, "the tensor %s has rows of %u values, not whole blocks of %s", name,
-                         cols, type->name);
+        return error_set(reterr, ENGINE_E_FORMAT,
+                         "the tensor %s has rows of %u values, not whole blocks of %s", name, cols,
+                         type->name);
     }
     *ret_tensor = t;
     return 0;
 }
 
 static int find_layer_tensor(const struct tensor_file *file, const struct text_config *c, uint32_t layer,
-                             const struct weight_row *w, const struct tensor **ret_tensor, struct error *reterr) {
+                             const struct weight_row *w, const struct tensor **ret_tensor,
+                             struct error *reterr) {
     char name[64];
 
     (void)snprintf(name, sizeof name, "blk.%u.%s", layer, w->name);
@@ -244,14 +249,15 @@ int text_open(const struct tensor_file *file, const struct kernel_set *kernels, 
         return r;
     }
     m->layers = calloc(m->config.layers, sizeof *m->layers);
-    void *memory =
-        mmap(NULL, m->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory = mmap(NULL, m->memory_bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (m->layers == NULL || memory == MAP_FAILED) {
         return error_set(reterr, ENGINE_E_MEMORY, "cannot take %llu bytes for the weights",
                          (unsigned long long)m->memory_bytes);
     }
     m->memory = memory;
-    /* Panels are streamed through completely by every step: large pages save most of the address translation. */
+    /* Panels are streamed through completely by every step: large pages save most of the address translation.
+     */
     (void)madvise(memory, m->memory_bytes, MADV_HUGEPAGE);
     r = bind_all(m, reference, reterr);
     if (r != 0) {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The engine's side of tests/golden/logits_parity.py: reads lines of token ids from standard input and writes for each
- * line the f32 logits of the whole vocabulary at every position to standard output.
+ * The engine's side of tests/golden/logits_parity.py: reads lines of token ids from standard input and writes
+ * for each line the f32 logits of the whole vocabulary at every position to standard output.
  *
  *   logits_positions MODEL THREADS default|reference [INSTRUCTION_SET]
- *   logits_positions MODEL tokenize      reads lines "SIZE\n" + SIZE bytes of text, writes a line of token ids for each
+ *   logits_positions MODEL tokenize      reads lines "SIZE\n" + SIZE bytes of text, writes a line of token
+ * ids for each
  */
 #include <errno.h>
 #include <stdio.h>
@@ -36,7 +37,8 @@ static uint32_t *parse_line(char *line, uint32_t *ret_count) {
     return tokens;
 }
 
-static int write_logits(struct engine *engine, struct engine_model *model, const uint32_t *tokens, uint32_t count) {
+static int write_logits(struct engine *engine, struct engine_model *model, const uint32_t *tokens,
+                        uint32_t count) {
     uint32_t vocabulary = engine_model_info(model)->vocabulary;
     CLEANUP(free_ptr) float *out = malloc((size_t)count * vocabulary * sizeof *out);
     CLEANUP(free_ptr) struct engine_readout *readouts = calloc(count, sizeof *readouts);
@@ -110,7 +112,8 @@ int main(int argc, char **argv) {
     struct error e = {0};
 
     if (!tokenize && argc != 4 && argc != 5) {
-        fprintf(stderr, "usage: logits_positions MODEL (THREADS default|reference [INSTRUCTION_SET] | tokenize)\n");
+        fprintf(stderr,
+                "usage: logits_positions MODEL (THREADS default|reference [INSTRUCTION_SET] | tokenize)\n");
         return 64;
     }
     options.threads = tokenize ? 1 : (unsigned)strtoul(argv[2], NULL, 10);
