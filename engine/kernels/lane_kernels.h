@@ -37,47 +37,73 @@ static inline struct lanes lanes_exp(struct lanes x) {
     return lanes_mul(p, lanes_exp2_whole(n));
 }
 
-static void quantize_block(const float *x, struct activation_block *to) {
-    struct lanes low = lanes_load(x);
-    struct lanes high = lanes_load(x + LANES);
-    struct lanes zero = lanes_set(0);
-    float largest = lanes_largest(lanes_max(lanes_abs(low), lanes_abs(high)));
-    /* Zero times a value is zero, unless the value is not finite: then the sum is NaN. */
-    float poison = lanes_sum(lanes_fma(high, zero, lanes_mul(low, zero)));
-    struct lanes inverse;
-    float sum_low;
-    float sum_high;
+enum { BLOCKS_TOGETHER = 8 };
 
-    memset(to, 0, sizeof(*to));
-    if (poison != 0) {
+/* One block from its rounded values; the sums are NaN when a value was not finite. */
+static void write_block(struct activation_block *to, struct lanes low, struct lanes high, float scale, float sum_low,
+                        float sum_high) {
+    float sum = sum_low + sum_high;
+
+    if (sum != sum) {
+        memset(to, 0, sizeof(*to));
         to->scale = NAN;
         return;
     }
-    if (largest < 1e-30F) {
-        return;
-    }
-    inverse = lanes_set(127.0F / largest);
-    low = lanes_round(lanes_mul(low, inverse));
-    high = lanes_round(lanes_mul(high, inverse));
     lanes_store_bytes(to->q, low);
     lanes_store_bytes(to->q + LANES, high);
-    sum_low = lanes_sum(low);
-    sum_high = lanes_sum(high);
-    to->scale = largest / 127.0F;
+    to->scale = scale;
+    to->offset = -128 * (int32_t)sum;
     to->offset_low = -128 * (int32_t)sum_low;
     to->offset_high = -128 * (int32_t)sum_high;
-    to->offset = to->offset_low + to->offset_high;
-    to->negative_sum = -(sum_low + sum_high);
+    to->negative_sum = 0.0F - sum; /* never −0: an empty block is all zero bytes */
+}
+
+/* `count` blocks side by side: each is a chain of reductions that would wait for itself. */
+static void quantize_blocks(const float *x, uint32_t count, struct activation_block *to) {
+    struct lanes values[2 * BLOCKS_TOGETHER];
+    struct lanes *low = values;
+    struct lanes *high = values + BLOCKS_TOGETHER;
+    float largest[LANES] = {0};
+    float inverses[LANES];
+    float scales[LANES];
+    float sums[2 * BLOCKS_TOGETHER];
+
+    for (uint32_t b = 0; b < BLOCKS_TOGETHER; b++) {
+        size_t at = (size_t)(b < count ? b : 0) * BLOCK_COLS;
+
+        low[b] = lanes_load(x + at);
+        high[b] = lanes_load(x + at + LANES);
+        largest[b] = lanes_largest(lanes_max(lanes_abs(low[b]), lanes_abs(high[b])));
+    }
+    lanes_store(inverses, lanes_div(lanes_set(127.0F), lanes_load(largest)));
+    lanes_store(scales, lanes_div(lanes_load(largest), lanes_set(127.0F)));
+    for (uint32_t b = 0; b < BLOCKS_TOGETHER; b++) {
+        /* Zero times infinity or NaN is NaN, so that these survive a block of tiny values too. */
+        struct lanes inverse = lanes_set(largest[b] < 1e-30F ? 0 : inverses[b]);
+
+        scales[b] = largest[b] < 1e-30F ? 0 : scales[b];
+        low[b] = lanes_round(lanes_mul(low[b], inverse));
+        high[b] = lanes_round(lanes_mul(high[b], inverse));
+    }
+    for (uint32_t i = 0; i < 2 * BLOCKS_TOGETHER; i += DOT_TILE * DOT_TILE) {
+        lanes_sums(values + i, sums + i);
+    }
+    for (uint32_t b = 0; b < count; b++) {
+        write_block(&to[b], low[b], high[b], scales[b], sums[b], sums[b + BLOCKS_TOGETHER]);
+    }
 }
 
 static void quantize_rows(const float *x, size_t x_stride, uint32_t rows, uint32_t cols, void *q) {
     size_t row_bytes = activation_row_bytes(cols);
+    uint32_t blocks = cols / BLOCK_COLS;
 
     for (uint32_t r = 0; r < rows; r++) {
         struct activation_block *to = (struct activation_block *)(void *)((uint8_t *)q + r * row_bytes);
+        const float *from = x + r * x_stride;
 
-        for (uint32_t b = 0; b < cols / BLOCK_COLS; b++) {
-            quantize_block(x + r * x_stride + (size_t)b * BLOCK_COLS, &to[b]);
+        for (uint32_t b = 0; b < blocks; b += BLOCKS_TOGETHER) {
+            uint32_t count = blocks - b < BLOCKS_TOGETHER ? blocks - b : BLOCKS_TOGETHER;
+            quantize_blocks(from + (size_t)b * BLOCK_COLS, count, &to[b]);
         }
     }
 }

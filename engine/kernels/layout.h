@@ -72,10 +72,24 @@ static inline size_t activation_row_bytes(uint32_t cols) {
     return (bytes + 63) / 64 * 64;
 }
 
-/* How many activation rows pass over all panels together: as many as leave room for a panel in a level-2 cache. */
-static inline uint32_t activation_rows_at_once(uint32_t cols) {
-    size_t rows = (384U << 10) / activation_row_bytes(cols);
-    return rows < 16 ? 16 : (uint32_t)(rows / 16 * 16);
+/* How the sums are cut so that activations stay in a level-2 cache with a piece of a panel while all panels pass: row
+ * chunks, and inside them column chunks whose partial sums wait in `out`. Adding on from an f32 that was stored and
+ * loaded gives the bits of one that was not, so the cut shows in no result. */
+struct cut {
+    uint32_t rows;   /* activation rows at once */
+    uint32_t blocks; /* blocks of columns at once */
+};
+
+static inline struct cut cut_of(uint32_t rows, uint32_t cols) {
+    enum { ROOM_BYTES = 384 << 10, LONG_BLOCKS = 80 };
+    uint32_t blocks = cols / BLOCK_COLS;
+    struct cut cut = {rows, blocks};
+
+    if (rows * activation_row_bytes(cols) > ROOM_BYTES) {
+        cut.blocks = blocks < LONG_BLOCKS ? blocks : LONG_BLOCKS;
+        cut.rows = ROOM_BYTES / (cut.blocks * (uint32_t)sizeof(struct activation_block)) / 16 * 16;
+    }
+    return cut;
 }
 
 #endif

@@ -127,46 +127,53 @@ INLINE void block_rows(struct weights t, int count, const uint8_t *panel, const 
     }
 }
 
-INLINE void tile(struct weights t, int count, const uint8_t *panel, uint32_t blocks, const uint8_t *x,
-                 size_t row_bytes, float *out, size_t out_stride, uint32_t panel_rows) {
+/* One panel, or the columns of it that the caller cut out. */
+struct piece {
+    const uint8_t *panel;
+    uint32_t blocks;
+    size_t row_bytes, out_stride;
+    uint32_t panel_rows; /* that exist */
+    bool resume;         /* the sums go on from what `out` holds */
+};
+
+INLINE void tile(struct weights t, int count, const struct piece *piece, const uint8_t *x, float *out) {
+    bool whole = piece->panel_rows == PANEL_ROWS;
+    const uint8_t *panel = piece->panel;
     struct lanes sums[TILE];
 
     for (int r = 0; r < count; r++) {
-        sums[r] = lanes_set(0);
+        const float *from = out + (size_t)r * piece->out_stride;
+        sums[r] = !piece->resume ? lanes_set(0) : whole ? lanes_load(from) : lanes_load_first(from, piece->panel_rows);
     }
-    for (uint32_t b = 0; b < blocks; b++) {
-        block_rows(t, count, panel, x, row_bytes, sums);
+    for (uint32_t b = 0; b < piece->blocks; b++) {
+        block_rows(t, count, panel, x, piece->row_bytes, sums);
         panel += panel_block_bytes(t.form);
         x += sizeof(struct activation_block);
     }
     for (int r = 0; r < count; r++) {
-        if (panel_rows == PANEL_ROWS) {
-            lanes_store(out + (size_t)r * out_stride, sums[r]);
+        if (whole) {
+            lanes_store(out + (size_t)r * piece->out_stride, sums[r]);
         } else {
-            lanes_store_first(out + (size_t)r * out_stride, panel_rows, sums[r]);
+            lanes_store_first(out + (size_t)r * piece->out_stride, piece->panel_rows, sums[r]);
         }
     }
 }
 
-INLINE void all_rows(struct weights t, const uint8_t *panel, uint32_t blocks, const uint8_t *x, size_t row_bytes,
-                     uint32_t rows, float *out, size_t out_stride, uint32_t panel_rows) {
-    for (; rows >= TILE; rows -= TILE, x += TILE * row_bytes, out += TILE * out_stride) {
-        tile(t, TILE, panel, blocks, x, row_bytes, out, out_stride, panel_rows);
+INLINE void all_rows(struct weights t, const struct piece *piece, const uint8_t *x, uint32_t rows, float *out) {
+    for (; rows >= TILE; rows -= TILE, x += TILE * piece->row_bytes, out += TILE * piece->out_stride) {
+        tile(t, TILE, piece, x, out);
     }
-    for (; rows; rows--, x += row_bytes, out += out_stride) {
-        tile(t, 1, panel, blocks, x, row_bytes, out, out_stride, panel_rows);
+    for (; rows; rows--, x += piece->row_bytes, out += piece->out_stride) {
+        tile(t, 1, piece, x, out);
     }
 }
 
-typedef void panel_fn(const uint8_t *panel, uint32_t blocks, const uint8_t *x, size_t row_bytes, uint32_t rows,
-                      float *out, size_t out_stride, uint32_t panel_rows);
+typedef void panel_fn(const struct piece *piece, const uint8_t *x, uint32_t rows, float *out);
 
 /* One function for each kind of weights, so that the compiler sees its constants. */
 #define PANEL_FN(name, form, zero, steps)                                                                    \
-    static void name(const uint8_t *panel, uint32_t blocks, const uint8_t *x, size_t row_bytes, uint32_t rows,   \
-                     float *out, size_t out_stride, uint32_t panel_rows) {                                   \
-        all_rows((struct weights){form, zero, steps}, panel, blocks, x, row_bytes, rows, out, out_stride,    \
-                 panel_rows);                                                                                \
+    static void name(const struct piece *piece, const uint8_t *x, uint32_t rows, float *out) {               \
+        all_rows((struct weights){form, zero, steps}, piece, x, rows, out);                                  \
     }
 
 PANEL_FN(panel_q4_0, PANEL_SYMMETRIC, 8, 8)
@@ -197,17 +204,21 @@ static void matmul(const struct packed_matrix *w, const void *q, uint32_t rows, 
                    uint32_t end_panel, float *out, size_t out_stride) {
     panel_fn *multiply = panel_fn_of(w->type);
     uint32_t blocks = w->cols / BLOCK_COLS;
-    size_t panel_bytes = blocks * panel_block_bytes(panel_form_of(w->type));
-    size_t row_bytes = activation_row_bytes(w->cols);
-    uint32_t at_once = activation_rows_at_once(w->cols);
+    size_t block_bytes = panel_block_bytes(panel_form_of(w->type));
+    struct cut cut = cut_of(rows, w->cols);
+    struct piece piece = {.row_bytes = activation_row_bytes(w->cols), .out_stride = out_stride};
 
-    for (uint32_t r = 0; r < rows; r += at_once) {
-        const uint8_t *x = (const uint8_t *)q + r * row_bytes;
+    for (uint32_t r = 0; r < rows; r += cut.rows) {
+        for (uint32_t b = 0; b < blocks; b += cut.blocks) {
+            const uint8_t *x = (const uint8_t *)q + r * piece.row_bytes + b * sizeof(struct activation_block);
 
-        for (uint32_t p = first_panel; p < end_panel; p++) {
-            multiply((const uint8_t *)w->data + p * panel_bytes, blocks, x, row_bytes, least(at_once, rows - r),
-                     out + r * out_stride + (size_t)p * PANEL_ROWS, out_stride,
-                     least(PANEL_ROWS, w->rows - p * PANEL_ROWS));
+            piece.blocks = least(cut.blocks, blocks - b);
+            piece.resume = b > 0;
+            for (uint32_t p = first_panel; p < end_panel; p++) {
+                piece.panel = (const uint8_t *)w->data + ((size_t)p * blocks + b) * block_bytes;
+                piece.panel_rows = least(PANEL_ROWS, w->rows - p * PANEL_ROWS);
+                multiply(&piece, x, least(cut.rows, rows - r), out + r * out_stride + (size_t)p * PANEL_ROWS);
+            }
         }
     }
 }

@@ -94,17 +94,28 @@ static inline __attribute__((always_inline)) void four_rows(enum panel_form form
     sums[3] = count > 3 ? finish(form, w, low3, high3, x3, sums[3]) : sums[3];
 }
 
-/* One panel with `count` (1 … 16) rows of activations; `mask` are the panel's rows that exist. */
-static inline __attribute__((always_inline)) void tile(enum panel_form form, int count, const uint8_t *panel,
-                                                       uint32_t blocks, const uint8_t *x, size_t row_bytes,
-                                                       float *out, size_t out_stride, __mmask16 mask) {
+/* One panel, or the columns of it that the caller cut out. */
+struct piece {
+    const uint8_t *panel;
+    uint32_t blocks;
+    size_t row_bytes, out_stride;
+    __mmask16 mask; /* the panel's rows that exist */
+    bool resume;    /* the sums go on from what `out` holds */
+};
+
+/* The piece with `count` (1 … 16) rows of activations. */
+static inline __attribute__((always_inline)) void tile(enum panel_form form, int count, const struct piece *piece,
+                                                       const uint8_t *x, float *out) {
     size_t block_bytes = panel_block_bytes(form);
+    const uint8_t *panel = piece->panel;
+    size_t row_bytes = piece->row_bytes;
     __m512 sums[16];
 
     for (int r = 0; r < count; r++) {
-        sums[r] = _mm512_setzero_ps();
+        sums[r] = piece->resume ? _mm512_maskz_loadu_ps(piece->mask, out + (size_t)r * piece->out_stride)
+                                : _mm512_setzero_ps();
     }
-    for (uint32_t b = 0; b < blocks; b++) {
+    for (uint32_t b = 0; b < piece->blocks; b++) {
         const uint8_t *q = panel + block_bytes - BLOCK_STEPS * PANEL_ROWS * STEP_COLS;
         struct block512 w;
 
@@ -132,79 +143,70 @@ static inline __attribute__((always_inline)) void tile(enum panel_form form, int
         x += sizeof(struct activation_block);
     }
     for (int r = 0; r < count; r++) {
-        _mm512_mask_storeu_ps(out + (size_t)r * out_stride, mask, sums[r]);
+        _mm512_mask_storeu_ps(out + (size_t)r * piece->out_stride, piece->mask, sums[r]);
     }
 }
 
-static inline __attribute__((always_inline)) void panel_rows(enum panel_form form, const uint8_t *panel,
-                                                             uint32_t blocks, const uint8_t *x, size_t row_bytes,
-                                                             uint32_t rows, float *out, size_t out_stride,
-                                                             __mmask16 mask) {
-    for (; rows >= 16; rows -= 16, x += 16 * row_bytes, out += 16 * out_stride) {
-        tile(form, 16, panel, blocks, x, row_bytes, out, out_stride, mask);
+static inline __attribute__((always_inline)) void piece_rows(enum panel_form form, const struct piece *piece,
+                                                             const uint8_t *x, uint32_t rows, float *out) {
+    for (; rows >= 16; rows -= 16, x += 16 * piece->row_bytes, out += 16 * piece->out_stride) {
+        tile(form, 16, piece, x, out);
     }
-    if (rows >= 8) {
-        tile(form, 8, panel, blocks, x, row_bytes, out, out_stride, mask);
-        rows -= 8;
-        x += 8 * row_bytes;
-        out += 8 * out_stride;
+    if (rows & 8) {
+        tile(form, 8, piece, x, out);
+        x += 8 * piece->row_bytes;
+        out += 8 * piece->out_stride;
     }
-    if (rows >= 4) {
-        tile(form, 4, panel, blocks, x, row_bytes, out, out_stride, mask);
-        rows -= 4;
-        x += 4 * row_bytes;
-        out += 4 * out_stride;
+    if (rows & 4) {
+        tile(form, 4, piece, x, out);
+        x += 4 * piece->row_bytes;
+        out += 4 * piece->out_stride;
     }
-    if (rows >= 2) {
-        tile(form, 2, panel, blocks, x, row_bytes, out, out_stride, mask);
-        rows -= 2;
-        x += 2 * row_bytes;
-        out += 2 * out_stride;
+    if (rows & 2) {
+        tile(form, 2, piece, x, out);
+        x += 2 * piece->row_bytes;
+        out += 2 * piece->out_stride;
     }
-    if (rows) {
-        tile(form, 1, panel, blocks, x, row_bytes, out, out_stride, mask);
+    if (rows & 1) {
+        tile(form, 1, piece, x, out);
     }
 }
 
-static void symmetric_rows(const uint8_t *panel, uint32_t blocks, const uint8_t *x, size_t row_bytes, uint32_t rows,
-                           float *out, size_t out_stride, __mmask16 mask) {
-    panel_rows(PANEL_SYMMETRIC, panel, blocks, x, row_bytes, rows, out, out_stride, mask);
+/* One function for each form, so that the compiler sees a constant. */
+static void symmetric_rows(const struct piece *piece, const uint8_t *x, uint32_t rows, float *out) {
+    piece_rows(PANEL_SYMMETRIC, piece, x, rows, out);
 }
 
-static void asymmetric_rows(const uint8_t *panel, uint32_t blocks, const uint8_t *x, size_t row_bytes, uint32_t rows,
-                            float *out, size_t out_stride, __mmask16 mask) {
-    panel_rows(PANEL_ASYMMETRIC, panel, blocks, x, row_bytes, rows, out, out_stride, mask);
+static void asymmetric_rows(const struct piece *piece, const uint8_t *x, uint32_t rows, float *out) {
+    piece_rows(PANEL_ASYMMETRIC, piece, x, rows, out);
 }
 
-static void halves_rows(const uint8_t *panel, uint32_t blocks, const uint8_t *x, size_t row_bytes, uint32_t rows,
-                        float *out, size_t out_stride, __mmask16 mask) {
-    panel_rows(PANEL_HALVES, panel, blocks, x, row_bytes, rows, out, out_stride, mask);
+static void halves_rows(const struct piece *piece, const uint8_t *x, uint32_t rows, float *out) {
+    piece_rows(PANEL_HALVES, piece, x, rows, out);
 }
 
 static void matmul(const struct packed_matrix *w, const void *q, uint32_t rows, uint32_t first_panel,
                    uint32_t end_panel, float *out, size_t out_stride) {
     enum panel_form form = panel_form_of(w->type);
+    void (*multiply)(const struct piece *piece, const uint8_t *x, uint32_t rows, float *out) =
+        form == PANEL_SYMMETRIC ? symmetric_rows : form == PANEL_ASYMMETRIC ? asymmetric_rows : halves_rows;
     uint32_t blocks = w->cols / BLOCK_COLS;
-    size_t panel_bytes = blocks * panel_block_bytes(form);
-    size_t row_bytes = activation_row_bytes(w->cols);
-    uint32_t at_once = activation_rows_at_once(w->cols);
+    size_t block_bytes = panel_block_bytes(form);
+    struct cut cut = cut_of(rows, w->cols);
+    struct piece piece = {.row_bytes = activation_row_bytes(w->cols), .out_stride = out_stride};
 
-    for (uint32_t r = 0; r < rows; r += at_once) {
-        uint32_t count = least(at_once, rows - r);
-        const uint8_t *x = (const uint8_t *)q + r * row_bytes;
+    for (uint32_t r = 0; r < rows; r += cut.rows) {
+        for (uint32_t b = 0; b < blocks; b += cut.blocks) {
+            const uint8_t *x = (const uint8_t *)q + r * piece.row_bytes + b * sizeof(struct activation_block);
 
-        for (uint32_t p = first_panel; p < end_panel; p++) {
-            const uint8_t *panel = (const uint8_t *)w->data + p * panel_bytes;
-            uint32_t left = w->rows - p * PANEL_ROWS;
-            __mmask16 mask = left >= PANEL_ROWS ? 0xffff : (__mmask16)((1U << left) - 1);
-            float *to = out + r * out_stride + (size_t)p * PANEL_ROWS;
+            piece.blocks = least(cut.blocks, blocks - b);
+            piece.resume = b > 0;
+            for (uint32_t p = first_panel; p < end_panel; p++) {
+                uint32_t left = w->rows - p * PANEL_ROWS;
 
-            if (form == PANEL_SYMMETRIC) {
-                symmetric_rows(panel, blocks, x, row_bytes, count, to, out_stride, mask);
-            } else if (form == PANEL_ASYMMETRIC) {
-                asymmetric_rows(panel, blocks, x, row_bytes, count, to, out_stride, mask);
-            } else {
-                halves_rows(panel, blocks, x, row_bytes, count, to, out_stride, mask);
+                piece.panel = (const uint8_t *)w->data + ((size_t)p * blocks + b) * block_bytes;
+                piece.mask = left >= PANEL_ROWS ? 0xffff : (__mmask16)((1U << left) - 1);
+                multiply(&piece, x, least(cut.rows, rows - r), out + r * out_stride + (size_t)p * PANEL_ROWS);
             }
         }
     }

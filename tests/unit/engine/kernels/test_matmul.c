@@ -222,25 +222,26 @@ static void test_panels_may_be_split_at_will(void **state) {
 
 static void test_more_rows_than_pass_at_once_change_nothing(void **state) {
     uint32_t cols = 4096;
-    uint32_t rows = activation_rows_at_once(cols) + 3;
+    uint32_t rows = cut_of(512, cols).rows + 19;
 
     (void)state;
+    assert_true(cut_of(rows, cols).rows < rows && cut_of(rows, cols).blocks < cols / BLOCK_COLS);
     FOR_EACH_SET (k) {
         uint64_t seed = 7;
         struct packed_matrix w;
-        uint8_t *stored = random_stored(&seed, TENSOR_Q8_0, 16, cols);
+        uint8_t *stored = random_stored(&seed, TENSOR_Q8_0, 21, cols);
         float *x = random_floats(&seed, (size_t)rows * cols);
         uint8_t *q = aligned_alloc(64, rows * k->activation_bytes(cols));
-        float *out = calloc(rows, 16 * sizeof(float));
-        float alone[16];
+        float *out = calloc(rows, 21 * sizeof(float));
+        float alone[21];
 
         assert_true(stored && x && q && out);
-        assert_non_null(packed_data(k, TENSOR_Q8_0, stored, 16, cols, &w));
+        assert_non_null(packed_data(k, TENSOR_Q8_0, stored, 21, cols, &w));
         k->quantize_rows(x, cols, rows, cols, q);
-        k->matmul(&w, q, rows, 0, 1, out, 16);
+        k->matmul(&w, q, rows, 0, 2, out, 21);
         for (uint32_t r = 0; r < rows; r++) {
-            k->matmul(&w, q + r * k->activation_bytes(cols), 1, 0, 1, alone, 16);
-            assert_memory_equal(alone, out + (size_t)r * 16, sizeof(alone));
+            k->matmul(&w, q + r * k->activation_bytes(cols), 1, 0, 2, alone, 21);
+            assert_memory_equal(alone, out + (size_t)r * 21, sizeof(alone));
         }
         free(stored);
         free(x);
