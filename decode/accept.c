@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The pool's distrust: everything that comes back from a worker is bounded first, then copied, and only the copy is
- * checked and used. A worker that was taken over can lie about what a text says; it cannot make the core read or
- * write outside its own memory, or hand it malformed UTF-8.
+ * The pool's distrust: everything that comes back from a worker is bounded first, then copied, and only the
+ * copy is checked and used. A worker that was taken over can lie about what a text says; it cannot make the
+ * core read or write outside its own memory, or hand it malformed UTF-8.
  */
 #include <errno.h>
 #include <string.h>
@@ -12,7 +12,8 @@
 
 static int refuse(struct decode_job *job) {
     job->part = (struct canonical_part){0};
-    job->status = error_set(&job->error, DECODE_E_FAILED, "the decode worker gave an answer that cannot be true");
+    job->status =
+        error_set(&job->error, DECODE_E_FAILED, "the decode worker gave an answer that cannot be true");
     return -EPROTO;
 }
 
@@ -113,10 +114,13 @@ static int accept_image(const struct decode_answer *answer, const uint8_t *outpu
     }
     size_t bytes = (size_t)place->out_width * place->out_height * 3; /* both at most DECODE_MAX_OUT_SIDE */
     struct canonical_image *image = &job->part.image;
-    *image = (struct canonical_image){
-        .width = place->width, .height = place->height, .frames_total = place->frames_total,
-        .frames_judged = place->frames_judged, .variants = place->variants, .out_width = place->out_width,
-        .out_height = place->out_height};
+    *image = (struct canonical_image){.width = place->width,
+                                      .height = place->height,
+                                      .frames_total = place->frames_total,
+                                      .frames_judged = place->frames_judged,
+                                      .variants = place->variants,
+                                      .out_width = place->out_width,
+                                      .out_height = place->out_height};
     memcpy(image->format, place->format, sizeof image->format);
     for (uint32_t i = 0; i < place->variants; i++) {
         if (!inside(place->pixels_at[i], bytes, output_bytes)) {

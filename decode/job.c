@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The pool of decode workers as seen from the loop. A worker is DEAD, STARTING (warming up), IDLE or BUSY with one
- * job. Its socket is the only source of truth: an answer that was sent before the worker died still counts, so every
- * way to lose a worker first reads what is left in the socket, and a job leaves its worker in exactly two places
- * (an answer that was accepted, worker_lost). One timer serves a worker in all states: restart, start-up limit, job
- * limit.
+ * The pool of decode workers as seen from the loop. A worker is DEAD, STARTING (warming up), IDLE or BUSY
+ * with one job. Its socket is the only source of truth: an answer that was sent before the worker died still
+ * counts, so every way to lose a worker first reads what is left in the socket, and a job leaves its worker
+ * in exactly two places (an answer that was accepted, worker_lost). One timer serves a worker in all states:
+ * restart, start-up limit, job limit.
  *
- * Every life of a worker gets a fresh output memory, so that a predecessor that is still dying cannot scribble over
- * its successor's results.
+ * Every life of a worker gets a fresh output memory, so that a predecessor that is still dying cannot
+ * scribble over its successor's results.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,8 +26,8 @@
 #include "decode/exchange.h"
 
 enum {
-    START_MS = 10000,       /* a worker that is not warm by then is replaced */
-    RESTART_FIRST_MS = 50,  /* delay after a worker that died before it was ready; doubles */
+    START_MS = 10000,      /* a worker that is not warm by then is replaced */
+    RESTART_FIRST_MS = 50, /* delay after a worker that died before it was ready; doubles */
     RESTART_MOST_MS = 5000,
     MAX_PROGRAM_PATH = 4096,
 };
@@ -74,7 +74,8 @@ struct decode_pool {
     bool told_ready;
     uint64_t next_id;
     struct queue waiting;
-    struct queue refused; /* have their status already; finished by the timer, never from inside decode_submit */
+    struct queue
+        refused; /* have their status already; finished by the timer, never from inside decode_submit */
     struct loop_source *refused_timer;
     struct corpse *corpses;
     uint8_t *space; /* IMSG_SPACE_BYTES */
@@ -158,11 +159,12 @@ static int output_new(uint64_t bytes, const uint8_t **ret_output) {
 static int send_setup(struct worker *w, int output_fd) {
     const struct decode_options *options = &w->pool->options;
     /* Twice the wall clock of all its jobs: only a worker that spins where no job is looks at this limit. */
-    struct decode_setup setup = {
-        .output_bytes = w->pool->output_bytes, .text_bytes = options->text_bytes,
-        .image_pixels = options->image_pixels, .address_space_bytes = options->address_space_bytes,
-        .cpu_s = (uint64_t)options->jobs_per_worker * options->job_ms / 500 + 60,
-        .image_side = options->image_side};
+    struct decode_setup setup = {.output_bytes = w->pool->output_bytes,
+                                 .text_bytes = options->text_bytes,
+                                 .image_pixels = options->image_pixels,
+                                 .address_space_bytes = options->address_space_bytes,
+                                 .cpu_s = (uint64_t)options->jobs_per_worker * options->job_ms / 500 + 60,
+                                 .image_side = options->image_side};
     struct buf body = {0};
     decode_setup_write(&body, &setup);
     int rc = body.failed ? -ENOMEM
@@ -260,9 +262,12 @@ static void worker_lost(struct worker *w, const char *why) {
 /* ---- work ---- */
 
 static int send_order(struct worker *w, const struct decode_job *job, uint64_t id) {
-    struct decode_order order = {.kind = job->kind, .size = job->size,
-                                 .replace_invalid_utf8 = job->replace_invalid_utf8, .form = job->form};
-    /* A type that does not fit is none that we know; what fits of it disagrees with the magic bytes just as well. */
+    struct decode_order order = {.kind = job->kind,
+                                 .size = job->size,
+                                 .replace_invalid_utf8 = job->replace_invalid_utf8,
+                                 .form = job->form};
+    /* A type that does not fit is none that we know; what fits of it disagrees with the magic bytes just as
+     * well. */
     (void)snprintf(order.mime, sizeof order.mime, "%s", job->mime == NULL ? "" : job->mime);
     struct buf body = {0};
     decode_order_write(&body, &order);
@@ -294,7 +299,8 @@ static void dispatch(struct decode_pool *pool) {
                 pool->waiting.first = job;
                 pool->waiting.length++;
             } else {
-                job->status = error_errno(&job->error, -rc, "the content cannot be handed to a decode worker");
+                job->status =
+                    error_errno(&job->error, -rc, "the content cannot be handed to a decode worker");
                 refuse_later(pool, job);
             }
         }
@@ -315,8 +321,9 @@ static void tell_ready(struct decode_pool *pool) {
     }
 }
 
-/* Whether the worker has served its time: so many jobs, or its codecs met broken input where the last job was sound
- * (or the other way round), since what an error path leaves behind in a heap is the least tested thing of a codec. */
+/* Whether the worker has served its time: so many jobs, or its codecs met broken input where the last job was
+ * sound (or the other way round), since what an error path leaves behind in a heap is the least tested thing
+ * of a codec. */
 static bool worker_is_spent(struct worker *w, int status) {
     enum error_class class_ = status == DECODE_E_FAILED || status < 0 ? CLASS_BROKEN_INPUT : CLASS_SOUND;
     bool changed = w->last_class != CLASS_UNTRIED && class_ != w->last_class;
@@ -399,8 +406,8 @@ static void on_timer(void *user) {
 
 static int check_options(const struct decode_options *options, struct error *reterr) {
     uint64_t output = decode_output_bytes(options->text_bytes);
-    if (options->workers == 0 || options->job_ms == 0 || options->jobs_per_worker == 0 || options->image_side == 0 ||
-        options->text_bytes == 0 || options->text_bytes > UINT32_MAX) {
+    if (options->workers == 0 || options->job_ms == 0 || options->jobs_per_worker == 0 ||
+        options->image_side == 0 || options->text_bytes == 0 || options->text_bytes > UINT32_MAX) {
         return error_set(reterr, -EINVAL, "decode: a limit is zero or out of range");
     }
     if (options->address_space_bytes < DECODE_BASE_BYTES ||
@@ -408,13 +415,14 @@ static int check_options(const struct decode_options *options, struct error *ret
         return error_set(reterr, -EINVAL,
                          "decode: texts of %" PRIu64 " bytes need workers with %" PRIu64
                          " MiB of address space (raise address_space or lower the text limit)",
-                         options->text_bytes, (output >= UINT64_MAX / 2 ? output : output + DECODE_BASE_BYTES) >> 20);
+                         options->text_bytes,
+                         (output >= UINT64_MAX / 2 ? output : output + DECODE_BASE_BYTES) >> 20);
     }
     return 0;
 }
 
-int decode_pool_new(struct loop *loop, const struct decode_options *options, void (*ready)(void *user), void *user,
-                    struct decode_pool **ret, struct error *reterr) {
+int decode_pool_new(struct loop *loop, const struct decode_options *options, void (*ready)(void *user),
+                    void *user, struct decode_pool **ret, struct error *reterr) {
     int rc = check_options(options, reterr);
     if (rc != 0) {
         return rc;
@@ -423,7 +431,10 @@ int decode_pool_new(struct loop *loop, const struct decode_options *options, voi
     if (pool == NULL) {
         return error_errno(reterr, ENOMEM, "decode");
     }
-    *pool = (struct decode_pool){.loop = loop, .options = *options, .ready = ready, .user = user,
+    *pool = (struct decode_pool){.loop = loop,
+                                 .options = *options,
+                                 .ready = ready,
+                                 .user = user,
                                  .output_bytes = decode_output_bytes(options->text_bytes)};
     queue_init(&pool->waiting);
     queue_init(&pool->refused);
@@ -431,7 +442,8 @@ int decode_pool_new(struct loop *loop, const struct decode_options *options, voi
     pool->workers = calloc(options->workers, sizeof *pool->workers);
     pool->refused_timer = loop_add_timer(loop, finish_refused, pool);
     rc = options->program == NULL ? spawn_sibling_path("buckler-decode", pool->program, sizeof pool->program)
-         : strlen(options->program) < sizeof pool->program ? 0 : -ENAMETOOLONG;
+         : strlen(options->program) < sizeof pool->program ? 0
+                                                           : -ENAMETOOLONG;
     if (rc != 0) {
         (void)error_errno(reterr, -rc, "decode: the program buckler-decode was not found");
     } else if (options->program != NULL) {
@@ -482,9 +494,8 @@ struct decode_pool *decode_pool_free(struct decode_pool *pool) {
 
 static bool form_holds(const struct decode_image_form *form) {
     return form->resize_width >= DECODE_MIN_OUT_SIDE && form->resize_width <= DECODE_MAX_OUT_SIDE &&
-           form->resize_height >= DECODE_MIN_OUT_SIDE &&
-           form->resize_height <= DECODE_MAX_OUT_SIDE && form->crop_width >= 1 &&
-           form->crop_width <= form->resize_width && form->crop_height >= 1 &&
+           form->resize_height >= DECODE_MIN_OUT_SIDE && form->resize_height <= DECODE_MAX_OUT_SIDE &&
+           form->crop_width >= 1 && form->crop_width <= form->resize_width && form->crop_height >= 1 &&
            form->crop_height <= form->resize_height && form->jpeg_quality <= 100;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * From the magic bytes to the asked pixels: choose the codec, decode, turn and resize, round trip, crop. A picture
- * with transparency comes out twice, on white and on black, since content can hide in what one ground swallows.
+ * From the magic bytes to the asked pixels: choose the codec, decode, turn and resize, round trip, crop. A
+ * picture with transparency comes out twice, on white and on black, since content can hide in what one ground
+ * swallows.
  */
 #include "decode/worker/image.h"
 
@@ -14,16 +15,18 @@
 
 enum { EXTREME_RATIO = 10 };
 
-/* Decoded bytes for one encoded byte that no honest picture of some size has. Small ones are exempt: a page of one
- * colour compresses better than that, and costs little. */
+/* Decoded bytes for one encoded byte that no honest picture of some size has. Small ones are exempt: a page
+ * of one colour compresses better than that, and costs little. */
 static const uint64_t bomb_ratio = 5000;
 static const uint64_t bomb_free_bytes = UINT64_C(16) << 20;
 
 static const struct format {
     const char *name;
     int (*decode)(const struct image_source *source, struct picture *ret, struct error *reterr);
-} formats[] = {
-    {"jpeg", image_decode_jpeg}, {"png", image_decode_png}, {"webp", image_decode_webp}, {"gif", image_decode_gif}};
+} formats[] = {{"jpeg", image_decode_jpeg},
+               {"png", image_decode_png},
+               {"webp", image_decode_webp},
+               {"gif", image_decode_gif}};
 
 static const struct format *find_format(const uint8_t *b, size_t size) {
     if (size >= 3 && memcmp(b, "\xff\xd8\xff", 3) == 0) {
@@ -62,7 +65,8 @@ static bool mime_agrees(const char *mime, const char *name) {
     return length == strlen(name) && strncasecmp(sub, name, length) == 0;
 }
 
-int image_check_size(const struct image_source *source, uint64_t width, uint64_t height, struct error *reterr) {
+int image_check_size(const struct image_source *source, uint64_t width, uint64_t height,
+                     struct error *reterr) {
     const struct image_limits *limits = source->limits;
     if (width == 0 || height == 0) {
         return error_set(reterr, DECODE_E_FAILED, "the image has no pixels");
@@ -76,8 +80,8 @@ int image_check_size(const struct image_source *source, uint64_t width, uint64_t
                          (unsigned long long)(width * height), (unsigned long long)limits->pixels);
     }
     if (width < IMAGE_MIN_SIDE || height < IMAGE_MIN_SIDE) {
-        return error_set(reterr, DECODE_E_UNSUPPORTED, "the image is too small to be judged (a side below %d pixels)",
-                         IMAGE_MIN_SIDE);
+        return error_set(reterr, DECODE_E_UNSUPPORTED,
+                         "the image is too small to be judged (a side below %d pixels)", IMAGE_MIN_SIDE);
     }
     if (width * height * 3 > bomb_free_bytes && width * height * 3 / bomb_ratio > source->size) {
         return error_set(reterr, DECODE_E_BOMB, "the image unpacks to more than %llu times its size",
@@ -124,8 +128,9 @@ static void crop(const uint8_t *from, const struct decode_image_form *form, uint
     }
 }
 
-static int bring_to_form(const struct picture *picture, uint8_t background, const struct decode_image_form *form,
-                         struct sink *out, const uint8_t **ret_pixels, struct error *reterr) {
+static int bring_to_form(const struct picture *picture, uint8_t background,
+                         const struct decode_image_form *form, struct sink *out, const uint8_t **ret_pixels,
+                         struct error *reterr) {
     CLEANUP(free_ptr) uint8_t *resized = malloc((size_t)form->resize_width * form->resize_height * 3);
     uint8_t *pixels = sink_take(out, (size_t)form->crop_width * form->crop_height * 3);
     if (resized == NULL || pixels == NULL) {
@@ -133,7 +138,8 @@ static int bring_to_form(const struct picture *picture, uint8_t background, cons
     }
     int rc = image_resize(picture, background, form->resize_width, form->resize_height, resized, reterr);
     if (rc == 0 && form->jpeg_quality > 0) {
-        rc = image_jpeg_round_trip(resized, form->resize_width, form->resize_height, form->jpeg_quality, reterr);
+        rc = image_jpeg_round_trip(resized, form->resize_width, form->resize_height, form->jpeg_quality,
+                                   reterr);
     }
     if (rc != 0) {
         return rc;
@@ -148,10 +154,13 @@ static int finish(const struct picture *picture, const struct decode_image_form 
     static const uint8_t backgrounds[IMAGE_MAX_VARIANTS] = {255, 0};
     bool turned = picture->orientation >= 5;
     bool transparent = has_transparency(picture);
-    struct canonical_image image = {
-        .width = turned ? picture->height : picture->width, .height = turned ? picture->width : picture->height,
-        .frames_total = picture->frames_total, .frames_judged = 1, .variants = transparent ? 2 : 1,
-        .out_width = form->crop_width, .out_height = form->crop_height};
+    struct canonical_image image = {.width = turned ? picture->height : picture->width,
+                                    .height = turned ? picture->width : picture->height,
+                                    .frames_total = picture->frames_total,
+                                    .frames_judged = 1,
+                                    .variants = transparent ? 2 : 1,
+                                    .out_width = form->crop_width,
+                                    .out_height = form->crop_height};
     for (uint32_t i = 0; i < image.variants; i++) {
         int rc = bring_to_form(picture, backgrounds[i], form, out, &image.pixels[i], reterr);
         if (rc != 0) {

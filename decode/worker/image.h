@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Bytes of a stranger to pixels of the asked form (spec daemon 3). The format is what the magic bytes say. Every size
- * is read from headers and held against the limits before anything is allocated for it.
+ * Bytes of a stranger to pixels of the asked form (spec daemon 3). The format is what the magic bytes say.
+ * Every size is read from headers and held against the limits before anything is allocated for it.
  */
 #ifndef BUCKLER_DECODE_WORKER_IMAGE_H
 #define BUCKLER_DECODE_WORKER_IMAGE_H
@@ -10,7 +10,7 @@
 #include "decode/worker/sink.h"
 
 struct image_limits {
-    uint64_t pixels;       /* of one image */
+    uint64_t pixels; /* of one image */
     uint32_t side;
     uint64_t memory_bytes; /* for decoded pixels and what the codec needs beside them */
 };

@@ -29,6 +29,13 @@ static int read_bytes(GifFileType *gif, GifByteType *out, int wanted) {
     if (bytes != NULL && count > 0) {
         memcpy(out, bytes, count);
     }
+    if (count > 0 && count < (size_t)wanted) {
+        /* The block that the file ends in is filled up once: the library takes whole blocks only, and what is
+         * there of this one is worth seeing. */
+        memset(out + count, 0, (size_t)wanted - count);
+        reader->picture->flags |= FLAG_TRUNCATED;
+        return wanted;
+    }
     return (int)count;
 }
 
@@ -134,7 +141,8 @@ static bool skip_frame(GifFileType *gif) {
     return true;
 }
 
-/* A frame's descriptor was met: the first is decoded (within the size that passed), the others are counted. */
+/* A frame's descriptor was met: the first is decoded (within the size that passed), the others are counted.
+ */
 static int take_frame(struct reader *reader, GifFileType *gif, uint32_t *frames, struct error *reterr) {
     const struct image_limits *limits = reader->source->limits;
     if (DGifGetImageDesc(gif) != GIF_OK) {
@@ -187,7 +195,8 @@ int image_decode_gif(const struct image_source *source, struct picture *ret, str
                  ? error_set(reterr, DECODE_E_FAILED, "the image has no pixels")
                  : image_check_size(source, (uint64_t)gif->SWidth, (uint64_t)gif->SHeight, reterr);
     rc = rc != 0 ? rc
-                 : image_allocate(source, (uint32_t)gif->SWidth, (uint32_t)gif->SHeight, 4, UINT64_C(4) << 20, ret, reterr);
+                 : image_allocate(source, (uint32_t)gif->SWidth, (uint32_t)gif->SHeight, 4, UINT64_C(4) << 20,
+                                  ret, reterr);
     rc = rc != 0 ? rc : read_records(&reader, gif, reterr);
     if (rc == 0 && cursor_left(&reader.c) > 0 && (ret->flags & FLAG_TRUNCATED) == 0) {
         ret->flags |= FLAG_TRAILING_DATA;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * JPEG by libjpeg-turbo, the library that Pillow uses, with its defaults (ISLOW transform, smooth upsampling), so that
- * pixels agree. libjpeg reports errors by calling back and never returning; `guarded` is the one place where such an
- * escape ends.
+ * JPEG by libjpeg-turbo, the library that Pillow uses, with its defaults (ISLOW transform, smooth
+ * upsampling), so that pixels agree. libjpeg reports errors by calling back and never returning; `guarded` is
+ * the one place where such an escape ends.
  */
 #include <setjmp.h>
 #include <stdio.h>
@@ -24,8 +24,8 @@ struct reader {
     jmp_buf escape;
     const struct image_source *source;
     struct picture *picture;
-    uint8_t *row;  /* one CMYK row */
-    int status;    /* what our own checks said, with `error` */
+    uint8_t *row; /* one CMYK row */
+    int status;   /* what our own checks said, with `error` */
     struct error error;
 };
 
@@ -46,7 +46,8 @@ static void on_text(j_common_ptr info) {
 static void on_progress(j_common_ptr info) {
     struct reader *reader = info->client_data;
     if (reader->info.input_scan_number > IMAGE_MAX_SCANS) {
-        reader->status = error_set(&reader->error, DECODE_E_BOMB, "the JPEG has more than %d scans", IMAGE_MAX_SCANS);
+        reader->status =
+            error_set(&reader->error, DECODE_E_BOMB, "the JPEG has more than %d scans", IMAGE_MAX_SCANS);
         longjmp(reader->escape, 1);
     }
 }
@@ -81,7 +82,8 @@ static uint64_t coefficient_bytes(const struct jpeg_decompress_struct *info) {
     if (jpeg_has_multiple_scans((j_decompress_ptr)(uintptr_t)info)) {
         for (int i = 0; i < info->num_components; i++) {
             const jpeg_component_info *component = &info->comp_info[i];
-            bytes += (uint64_t)(component->width_in_blocks + 8) * (component->height_in_blocks + 8) * sizeof(JBLOCK);
+            bytes += (uint64_t)(component->width_in_blocks + 8) * (component->height_in_blocks + 8) *
+                     sizeof(JBLOCK);
         }
     }
     return bytes;
@@ -141,10 +143,13 @@ static int why(struct reader *reader, struct error *reterr) {
     case JERR_NOT_COMPILED:
     case JERR_ARITH_NOTIMPL:
         return error_set(reterr, DECODE_E_UNSUPPORTED, "this kind of JPEG is not supported");
+    case JERR_IMAGE_TOO_BIG:
+        return error_set(reterr, DECODE_E_TOO_LARGE, "the image has a side of more than 65500 pixels");
     case JERR_OUT_OF_MEMORY:
         return error_set(reterr, DECODE_E_TOO_LARGE, "the image needs more memory than its limit allows");
     default:
-        return error_set(reterr, DECODE_E_FAILED, "the JPEG is broken (libjpeg error %d)", reader->errors.msg_code);
+        return error_set(reterr, DECODE_E_FAILED, "the JPEG is broken (libjpeg error %d)",
+                         reader->errors.msg_code);
     }
 }
 
@@ -160,9 +165,11 @@ static int decode(struct reader *reader, struct error *reterr) {
         return rc;
     }
     if (info->num_components != 1 && info->num_components != 3 && info->num_components != 4) {
-        return error_set(reterr, DECODE_E_UNSUPPORTED, "a JPEG of %d components is not supported", info->num_components);
+        return error_set(reterr, DECODE_E_UNSUPPORTED, "a JPEG of %d components is not supported",
+                         info->num_components);
     }
-    rc = image_allocate(source, info->image_width, info->image_height, 3, coefficient_bytes(info), picture, reterr);
+    rc = image_allocate(source, info->image_width, info->image_height, 3, coefficient_bytes(info), picture,
+                        reterr);
     if (rc != 0) {
         return rc;
     }
@@ -175,7 +182,8 @@ static int decode(struct reader *reader, struct error *reterr) {
             return why(reader, reterr);
         }
         picture->flags |= FLAG_TRUNCATED; /* what came before the break is judged */
-    } else if (info->src->bytes_in_buffer > 0 && !all_zero(info->src->next_input_byte, info->src->bytes_in_buffer)) {
+    } else if (info->src->bytes_in_buffer > 0 &&
+               !all_zero(info->src->next_input_byte, info->src->bytes_in_buffer)) {
         picture->flags |= FLAG_TRAILING_DATA;
     }
     picture->flags |= reader->errors.num_warnings > 0 ? FLAG_TRUNCATED : 0;
@@ -274,10 +282,11 @@ static bool guarded_write(struct writer *writer) {
     return true;
 }
 
-int image_jpeg_round_trip(uint8_t *rgb, uint32_t width, uint32_t height, unsigned quality, struct error *reterr) {
-    static const struct image_limits limits = {
-        .pixels = (uint64_t)DECODE_MAX_OUT_SIDE * DECODE_MAX_OUT_SIDE, .side = DECODE_MAX_OUT_SIDE,
-        .memory_bytes = UINT64_C(1) << 30};
+int image_jpeg_round_trip(uint8_t *rgb, uint32_t width, uint32_t height, unsigned quality,
+                          struct error *reterr) {
+    static const struct image_limits limits = {.pixels = (uint64_t)DECODE_MAX_OUT_SIDE * DECODE_MAX_OUT_SIDE,
+                                               .side = DECODE_MAX_OUT_SIDE,
+                                               .memory_bytes = UINT64_C(1) << 30};
     struct writer writer = {.rgb = rgb, .width = width, .height = height, .quality = quality};
     set_errors(&writer.errors);
     writer.errors.error_exit = on_writer_error;
@@ -287,8 +296,9 @@ int image_jpeg_round_trip(uint8_t *rgb, uint32_t width, uint32_t height, unsigne
     jpeg_destroy_compress(&writer.info);
     struct image_source source = {.bytes = writer.encoded, .size = writer.encoded_size, .limits = &limits};
     struct picture picture = {.orientation = 1};
-    int rc = written ? image_decode_jpeg(&source, &picture, reterr)
-                     : error_set(reterr, DECODE_E_TOO_LARGE, "the image needs more memory than its limit allows");
+    int rc = written
+                 ? image_decode_jpeg(&source, &picture, reterr)
+                 : error_set(reterr, DECODE_E_TOO_LARGE, "the image needs more memory than its limit allows");
     if (rc == 0) {
         memcpy(rgb, picture.pixels, (size_t)width * height * 3);
     }

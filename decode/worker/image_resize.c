@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Bilinear resizing with antialiasing, bit for bit as Pillow does it (spec daemon 3.6): weights in doubles, brought to
- * 22 bits of fraction, horizontal pass to 8 bits, then the vertical pass.
+ * Bilinear resizing with antialiasing, bit for bit as Pillow does it (spec daemon 3.6): weights in doubles,
+ * brought to 22 bits of fraction, horizontal pass to 8 bits, then the vertical pass.
  *
- * The source is read through steps, so that a turned picture needs no copy, sixteen rows at a time, so that reading
- * along columns stays within the cache. The vertical sums of all output rows are kept, and each source row is added
- * to the few rows it belongs to; integer sums do not depend on the order.
+ * The source is read through steps, so that a turned picture needs no copy, sixteen rows at a time, so that
+ * reading along columns stays within the cache. The vertical sums of all output rows are kept, and each
+ * source row is added to the few rows it belongs to; integer sums do not depend on the order.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -89,10 +89,16 @@ static struct turned turn(const struct picture *p, uint8_t background) {
     ptrdiff_t down = (ptrdiff_t)p->width * p->channels;
     ptrdiff_t right = (ptrdiff_t)(p->width - 1) * along;
     ptrdiff_t bottom = (ptrdiff_t)(p->height - 1) * down;
-    struct turned t = {.base = p->pixels, .width = p->width, .height = p->height, .channels = p->channels,
-                       .step_x = along, .step_y = down, .background = background};
+    struct turned t = {.base = p->pixels,
+                       .width = p->width,
+                       .height = p->height,
+                       .channels = p->channels,
+                       .step_x = along,
+                       .step_y = down,
+                       .background = background};
     unsigned o = p->orientation;
-    bool flip_x = o == 2 || o == 3 || o == 7 || o == 8; /* of the stored picture, before the axes are swapped */
+    bool flip_x =
+        o == 2 || o == 3 || o == 7 || o == 8; /* of the stored picture, before the axes are swapped */
     bool flip_y = o == 3 || o == 4 || o == 6 || o == 7;
     if (flip_x) {
         t.base += right;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * WebP by libwebp, without threads. Still pictures go through the incremental decoder, which gives what is there when
- * the end is missing; of animations the first frame on its canvas is taken.
+ * WebP by libwebp, without threads. Still pictures go through the incremental decoder, which gives what is
+ * there when the end is missing; of animations the first frame on its canvas is taken.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -81,7 +81,8 @@ static int decode_still(const struct image_source *source, struct picture *pictu
     }
     VP8StatusCode code = WebPIUpdate(decoder, source->bytes, source->size);
     int rows = 0;
-    if (code == VP8_STATUS_SUSPENDED && WebPIDecGetRGB(decoder, &rows, NULL, NULL, NULL) != NULL && rows > 0) {
+    if (code == VP8_STATUS_SUSPENDED && WebPIDecGetRGB(decoder, &rows, NULL, NULL, NULL) != NULL &&
+        rows > 0) {
         picture->flags |= FLAG_TRUNCATED;
         code = VP8_STATUS_OK;
     }
@@ -89,7 +90,8 @@ static int decode_still(const struct image_source *source, struct picture *pictu
     return code == VP8_STATUS_OK ? 0 : broken(code, reterr);
 }
 
-static int decode_first_frame(const struct image_source *source, struct picture *picture, struct error *reterr) {
+static int decode_first_frame(const struct image_source *source, struct picture *picture,
+                              struct error *reterr) {
     WebPData data = {.bytes = source->bytes, .size = source->size};
     WebPAnimDecoderOptions options;
     WebPAnimDecoder *decoder = NULL;
@@ -123,16 +125,18 @@ int image_decode_webp(const struct image_source *source, struct picture *ret, st
     if (rc != 0) {
         return rc;
     }
-    /* Two canvases for an animation, four bytes a pixel; the lossless decoder keeps the whole picture as well, and so
-     * does the alpha plane of a lossy one. */
-    uint64_t codec = features.has_animation ? pixels * 12
+    /* Two canvases for an animation, four bytes a pixel; the lossless decoder keeps the whole picture as
+     * well, and so does the alpha plane of a lossy one. */
+    uint64_t codec = features.has_animation               ? pixels * 12
                      : features.format == FORMAT_LOSSLESS ? pixels * 4
                      : features.has_alpha                 ? pixels * 2
                                                           : 0;
     rc = image_allocate(source, (uint32_t)features.width, (uint32_t)features.height,
-                        features.has_alpha || features.has_animation ? 4 : 3, codec + (UINT64_C(4) << 20), ret, reterr);
+                        features.has_alpha || features.has_animation ? 4 : 3, codec + (UINT64_C(4) << 20),
+                        ret, reterr);
     if (rc != 0) {
         return rc;
     }
-    return features.has_animation ? decode_first_frame(source, ret, reterr) : decode_still(source, ret, reterr);
+    return features.has_animation ? decode_first_frame(source, ret, reterr)
+                                  : decode_still(source, ret, reterr);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * buckler-decode: the program that reads foreign text and images. Started by the pool with its socket on descriptor
- * 3; takes its limits and the shared output from the first message, warms up, locks itself in, says ready, then does
- * one order at a time until the socket closes. It keeps nothing from one order to the next.
+ * buckler-decode: the program that reads foreign text and images. Started by the pool with its socket on
+ * descriptor 3; takes its limits and the shared output from the first message, warms up, locks itself in,
+ * says ready, then does one order at a time until the socket closes. It keeps nothing from one order to the
+ * next.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -32,8 +33,8 @@ struct work {
 };
 
 static int map_output(struct work *work, int fd, struct error *reterr) {
-    void *mapped = fd < 0 ? MAP_FAILED
-                          : mmap(NULL, work->setup.output_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *mapped =
+        fd < 0 ? MAP_FAILED : mmap(NULL, work->setup.output_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (mapped == MAP_FAILED) {
         return error_errno(reterr, errno, "the output memory cannot be mapped");
     }
@@ -46,7 +47,8 @@ static int set_up(struct work *work, struct error *reterr) {
     int rc = imsg_receive(SPAWN_FD, work->space, &message);
     if (rc != 0 || message.type != DECODE_MSG_SETUP || decode_setup_read(&message, &work->setup) != 0) {
         imsg_close_fds(&message);
-        return error_set(reterr, -EPROTO, "no setup on descriptor %d (this program is started by bucklerd)", SPAWN_FD);
+        return error_set(reterr, -EPROTO, "no setup on descriptor %d (this program is started by bucklerd)",
+                         SPAWN_FD);
     }
     rc = map_output(work, message.fds[0], reterr);
     imsg_close_fds(&message);
@@ -61,14 +63,16 @@ static uint64_t place(const struct work *work, const void *p) {
 
 static void place_view(const struct work *work, const struct text_view *view, struct decode_view_place *ret) {
     if (view->text != NULL) {
-        *ret = (struct decode_view_place){.present = true, .text_at = place(work, view->text), .size = view->size,
+        *ret = (struct decode_view_place){.present = true,
+                                          .text_at = place(work, view->text),
+                                          .size = view->size,
                                           .has_map = view->map != NULL,
                                           .map_at = view->map == NULL ? 0 : place(work, view->map)};
     }
 }
 
-static int do_text(struct work *work, const struct decode_order *order, const uint8_t *bytes, struct sink *out,
-                   struct decode_answer *answer, struct error *reterr) {
+static int do_text(struct work *work, const struct decode_order *order, const uint8_t *bytes,
+                   struct sink *out, struct decode_answer *answer, struct error *reterr) {
     struct canonical_text text;
     int rc = text_canonicalise(work->unicode, bytes, order->size, order->replace_invalid_utf8, out, &text,
                                &answer->flags, reterr);
@@ -81,20 +85,24 @@ static int do_text(struct work *work, const struct decode_order *order, const ui
     return rc;
 }
 
-static int do_image(struct work *work, const struct decode_order *order, const uint8_t *bytes, struct sink *out,
-                    struct decode_answer *answer, struct error *reterr) {
+static int do_image(struct work *work, const struct decode_order *order, const uint8_t *bytes,
+                    struct sink *out, struct decode_answer *answer, struct error *reterr) {
     struct canonical_image image;
     uint64_t taken = work->setup.output_bytes + DECODE_BASE_BYTES;
     uint64_t left = work->setup.address_space_bytes > taken ? work->setup.address_space_bytes - taken : 0;
-    struct image_limits limits = {.pixels = work->setup.image_pixels, .side = work->setup.image_side,
+    struct image_limits limits = {.pixels = work->setup.image_pixels,
+                                  .side = work->setup.image_side,
                                   .memory_bytes = left > order->size ? left - order->size : 0};
-    int rc = image_canonicalise(&limits, bytes, order->size, order->mime, &order->form, out, &image, &answer->flags,
-                                reterr);
+    int rc = image_canonicalise(&limits, bytes, order->size, order->mime, &order->form, out, &image,
+                                &answer->flags, reterr);
     if (rc == 0) {
-        answer->image = (struct decode_image_place){
-            .width = image.width, .height = image.height, .frames_total = image.frames_total,
-            .frames_judged = image.frames_judged, .variants = image.variants, .out_width = image.out_width,
-            .out_height = image.out_height};
+        answer->image = (struct decode_image_place){.width = image.width,
+                                                    .height = image.height,
+                                                    .frames_total = image.frames_total,
+                                                    .frames_judged = image.frames_judged,
+                                                    .variants = image.variants,
+                                                    .out_width = image.out_width,
+                                                    .out_height = image.out_height};
         memcpy(answer->image.format, image.format, sizeof image.format);
         for (uint32_t i = 0; i < image.variants; i++) {
             answer->image.pixels_at[i] = place(work, image.pixels[i]);
@@ -113,7 +121,8 @@ static void do_order(struct work *work, struct imsg *message, struct decode_answ
     }
     int rc = fd < 0 ? -EBADF : fd_map_sealed(fd, order.size, &bytes);
     if (rc != 0) {
-        rc = error_set(&error, DECODE_E_FAILED, "the content did not arrive as a sealed descriptor of its size");
+        rc = error_set(&error, DECODE_E_FAILED,
+                       "the content did not arrive as a sealed descriptor of its size");
     } else {
         struct sink out = {.bytes = work->output, .size = work->setup.output_bytes};
         answer->kind = order.kind;
@@ -149,7 +158,8 @@ static int serve(struct work *work) {
 int main(void) {
     struct error error = {0};
     struct work work = {.space = malloc(IMSG_SPACE_BYTES)};
-    /* One warm heap that is not given back: fresh pages cost a big image half of its time (spec daemon 3.3). */
+    /* One warm heap that is not given back: fresh pages cost a big image half of its time (spec daemon 3.3).
+     */
     (void)mallopt(M_MMAP_MAX, 0);
     (void)mallopt(M_TRIM_THRESHOLD, 1 << 30);
     (void)signal(SIGXFSZ, SIG_IGN);

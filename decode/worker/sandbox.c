@@ -4,7 +4,8 @@
 #include "base/sandbox.h"
 
 enum {
-    /* Standard input, output, error, the socket (3), and one received input: the output's was closed when mapped. */
+    /* Standard input, output, error, the socket (3), and one received input: the output's was closed when
+       mapped. */
     OPEN_FILES = 5,
 };
 
@@ -26,8 +27,11 @@ static const char *const allowed[] = {
 
 int worker_sandbox_enter(const struct decode_setup *setup, struct error *reterr) {
     /* RLIMIT_FSIZE does not bind stores into the shared output; its size is sealed. */
-    struct sandbox_limits limits = {.address_space_bytes = setup->address_space_bytes, .open_files = OPEN_FILES,
-                                    .file_bytes = 0, .processes = 0, .cpu_s = setup->cpu_s};
+    struct sandbox_limits limits = {.address_space_bytes = setup->address_space_bytes,
+                                    .open_files = OPEN_FILES,
+                                    .file_bytes = 0,
+                                    .processes = 0,
+                                    .cpu_s = setup->cpu_s};
     int rc = sandbox_basics(&limits, reterr);
     return rc != 0 ? rc : sandbox_syscalls(allowed, sizeof allowed / sizeof *allowed, reterr);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The last thing before the first foreign byte. sandbox.c is the real one; sandbox_none.c, chosen by CMake for
- * sanitizer builds only, leaves out what the sanitizers' run-time cannot live with.
+ * The last thing before the first foreign byte. sandbox.c is the real one; sandbox_none.c, chosen by CMake
+ * for sanitizer builds only, leaves out what the sanitizers' run-time cannot live with.
  */
 #ifndef BUCKLER_DECODE_WORKER_SANDBOX_H
 #define BUCKLER_DECODE_WORKER_SANDBOX_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Where the parsers put results: a fixed piece of memory (in the program, the part shared with the pool), handed out
- * from the front. It never grows; running out is an answer ("too large"), not a failure.
+ * Where the parsers put results: a fixed piece of memory (in the program, the part shared with the pool),
+ * handed out from the front. It never grows; running out is an answer ("too large"), not a failure.
  */
 #ifndef BUCKLER_DECODE_WORKER_SINK_H
 #define BUCKLER_DECODE_WORKER_SINK_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The order of the steps: decode the bytes, take out what is hidden (and keep what it spelled), compose, unmix, join,
- * look for encoded runs, write the views. `clean` is written only when something changed that a model would see; a
- * second view costs a second reading.
+ * The order of the steps: decode the bytes, take out what is hidden (and keep what it spelled), compose,
+ * unmix, join, look for encoded runs, write the views. `clean` is written only when something changed that a
+ * model would see; a second view costs a second reading.
  */
 #include "decode/worker/text.h"
 
@@ -14,10 +14,10 @@
 #include "decode/worker/text_steps.h"
 
 enum {
-    MAX_GROWTH = 4,       /* a view may have so many times the code points of the text … */
-    FREE_GROWTH = 65536,  /* … and so many more: the longest NFKC mapping yields 18 */
-    JOIN_CLEAN = 4,       /* single letters in a row that are joined for the model … */
-    JOIN_FOLDED = 3,      /* … and for the lists */
+    MAX_GROWTH = 4,      /* a view may have so many times the code points of the text … */
+    FREE_GROWTH = 65536, /* … and so many more: the longest NFKC mapping yields 18 */
+    JOIN_CLEAN = 4,      /* single letters in a row that are joined for the model … */
+    JOIN_FOLDED = 3,     /* … and for the lists */
     REPLACEMENT = 0xfffd,
 };
 
@@ -38,8 +38,7 @@ bool points_add(struct points *points, uint32_t code, uint32_t at) {
     if (points->count == points->capacity) {
         size_t capacity = points->capacity == 0 ? 64 : points->capacity + points->capacity / 2;
         capacity = capacity > points->limit ? points->limit : capacity;
-        struct point *grown =
-            capacity > points->count ? realloc(points->p, capacity * sizeof *grown) : NULL;
+        struct point *grown = capacity > points->count ? realloc(points->p, capacity * sizeof *grown) : NULL;
         if (grown == NULL) {
             return false;
         }
@@ -62,7 +61,8 @@ static bool points_reserve(struct points *points, size_t capacity) {
 }
 
 static int too_large(struct error *reterr) {
-    return error_set(reterr, DECODE_E_TEXT_TOO_LARGE, "the text needs more memory to normalise than its limit allows");
+    return error_set(reterr, DECODE_E_TEXT_TOO_LARGE,
+                     "the text needs more memory to normalise than its limit allows");
 }
 
 /* Bytes of the longest start of a sequence that could have become well-formed: what one U+FFFD stands for. */
@@ -85,8 +85,8 @@ static size_t bad_part(const uint8_t *bytes, size_t size) {
 }
 
 /* The raw view: as sent, or with each bad part replaced. Offsets of everything else count in this view. */
-static int write_raw(const uint8_t *bytes, size_t size, bool replace_invalid, struct sink *out, struct text_view *ret,
-                     struct text_trace *trace, struct error *reterr) {
+static int write_raw(const uint8_t *bytes, size_t size, bool replace_invalid, struct sink *out,
+                     struct text_view *ret, struct text_trace *trace, struct error *reterr) {
     size_t bad = 0;
     bool valid = utf8_valid(bytes, size, &bad);
     if (!valid && !replace_invalid) {
@@ -141,7 +141,8 @@ static size_t encoded_length(uint32_t code) {
 }
 
 /* Text and map of a view into the sink; false when it does not fit. */
-static bool write_view(const struct points *points, size_t raw_size, struct sink *out, struct text_view *ret) {
+static bool write_view(const struct points *points, size_t raw_size, struct sink *out,
+                       struct text_view *ret) {
     size_t size = 0;
     for (size_t i = 0; i < points->count; i++) {
         size += encoded_length(points->p[i].code);
@@ -240,7 +241,8 @@ static bool write_views(struct text_work *work, struct sink *out, struct canonic
 }
 
 int text_canonicalise(struct unicode *unicode, const uint8_t *bytes, size_t size, bool replace_invalid,
-                      struct sink *out, struct canonical_text *ret, uint32_t *ret_flags, struct error *reterr) {
+                      struct sink *out, struct canonical_text *ret, uint32_t *ret_flags,
+                      struct error *reterr) {
     CLEANUP(work_deinit) struct text_work work = {0};
     struct canonical_text text = {0};
     int rc = write_raw(bytes, size, replace_invalid, out, &text.raw, &work.trace, reterr);

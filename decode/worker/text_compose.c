@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Compatibility forms (full-width, styled, circled letters …) to ordinary ones, and look-alikes in words that mix
- * scripts to the script of the word.
+ * Compatibility forms (full-width, styled, circled letters …) to ordinary ones, and look-alikes in words that
+ * mix scripts to the script of the word.
  */
 #include "base/vocabulary.h"
 #include "decode/worker/text_steps.h"
 
-/* Letters and digits in disguise. Other compatibility characters (ellipsis, no-break space, trade mark, units,
- * ligatures, half-width Katakana, Arabic presentation forms) are ordinary typography and raise no flag. */
+/* Letters and digits in disguise. Other compatibility characters (ellipsis, no-break space, trade mark,
+ * units, ligatures, half-width Katakana, Arabic presentation forms) are ordinary typography and raise no
+ * flag. */
 static bool is_disguise(uint32_t c) {
     static const struct {
         uint32_t first, last;
     } ranges[] = {
-        {0x02b0, 0x02b8},   {0x02e0, 0x02e4},   {0x1d2c, 0x1d6a},   {0x1d78, 0x1d78},   {0x1d9b, 0x1dbf},
-        {0x2071, 0x207f},   {0x2090, 0x209c},   {0x210a, 0x2115},   {0x2119, 0x211d},   {0x2124, 0x2124},
-        {0x2128, 0x2128},   {0x212c, 0x213a},   {0x2145, 0x2149},   {0x2460, 0x24ea},   {0x2c7c, 0x2c7d},
-        {0xff10, 0xff5a},   {0x1d400, 0x1d7ff}, {0x1f100, 0x1f14f}, {0x1fbf0, 0x1fbf9},
+        {0x02b0, 0x02b8}, {0x02e0, 0x02e4},   {0x1d2c, 0x1d6a},   {0x1d78, 0x1d78},   {0x1d9b, 0x1dbf},
+        {0x2071, 0x207f}, {0x2090, 0x209c},   {0x210a, 0x2115},   {0x2119, 0x211d},   {0x2124, 0x2124},
+        {0x2128, 0x2128}, {0x212c, 0x213a},   {0x2145, 0x2149},   {0x2460, 0x24ea},   {0x2c7c, 0x2c7d},
+        {0xff10, 0xff5a}, {0x1d400, 0x1d7ff}, {0x1f100, 0x1f14f}, {0x1fbf0, 0x1fbf9},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
         if (c >= ranges[i].first && c <= ranges[i].last) {
@@ -25,8 +26,8 @@ static bool is_disguise(uint32_t c) {
     return false;
 }
 
-/* White letters on black squares and discs have no compatibility mapping; they read as letters all the same. Single
- * ones are ordinary emoji (blood groups, parking). */
+/* White letters on black squares and discs have no compatibility mapping; they read as letters all the same.
+ * Single ones are ordinary emoji (blood groups, parking). */
 static uint32_t black_letter(uint32_t c) {
     if (c >= 0x1f150 && c <= 0x1f169) {
         return 'A' + (c - 0x1f150);
@@ -60,7 +61,8 @@ static bool add_segment(const struct unicode *unicode, const struct points *text
         return true;
     }
     for (size_t i = 0; i < n; i++) {
-        /* All of it came from the whole segment; a span that ends behind it ends where the next one starts. */
+        /* All of it came from the whole segment; a span that ends behind it ends where the next one starts.
+         */
         if (!points_add(out, composed[i], text->p[first].at)) {
             return false;
         }
@@ -75,7 +77,8 @@ static bool add_segment(const struct unicode *unicode, const struct points *text
     return true;
 }
 
-static bool add_black_letter(const struct points *text, size_t i, struct points *out, struct text_trace *trace) {
+static bool add_black_letter(const struct points *text, size_t i, struct points *out,
+                             struct text_trace *trace) {
     trace->flags |= FLAG_COMPATIBILITY;
     trace->changed = true;
     return points_add(out, black_letter(text->p[i].code), text->p[i].at);
@@ -113,10 +116,11 @@ static uint32_t cyrillic_twin(uint32_t c) {
     static const struct {
         char latin;
         uint16_t cyrillic;
-    } twins[] = {{'a', 0x430}, {'c', 0x441}, {'e', 0x435}, {'i', 0x456}, {'j', 0x458}, {'o', 0x43e}, {'p', 0x440},
-                 {'s', 0x455}, {'x', 0x445}, {'y', 0x443}, {'A', 0x410}, {'B', 0x412}, {'C', 0x421}, {'E', 0x415},
-                 {'H', 0x41d}, {'I', 0x406}, {'J', 0x408}, {'K', 0x41a}, {'M', 0x41c}, {'O', 0x41e}, {'P', 0x420},
-                 {'S', 0x405}, {'T', 0x422}, {'X', 0x425}, {'Y', 0x423}};
+    } twins[] = {{'a', 0x430}, {'c', 0x441}, {'e', 0x435}, {'i', 0x456}, {'j', 0x458},
+                 {'o', 0x43e}, {'p', 0x440}, {'s', 0x455}, {'x', 0x445}, {'y', 0x443},
+                 {'A', 0x410}, {'B', 0x412}, {'C', 0x421}, {'E', 0x415}, {'H', 0x41d},
+                 {'I', 0x406}, {'J', 0x408}, {'K', 0x41a}, {'M', 0x41c}, {'O', 0x41e},
+                 {'P', 0x420}, {'S', 0x405}, {'T', 0x422}, {'X', 0x425}, {'Y', 0x423}};
     for (size_t i = 0; i < sizeof twins / sizeof *twins; i++) {
         if (c == (uint32_t)twins[i].latin) {
             return twins[i].cyrillic;
@@ -157,9 +161,11 @@ static void measure(struct unicode *unicode, const struct points *text, struct w
     }
 }
 
-static void to_latin(struct unicode *unicode, struct points *text, const struct word *word, struct text_trace *trace) {
+static void to_latin(struct unicode *unicode, struct points *text, const struct word *word,
+                     struct text_trace *trace) {
     for (size_t i = word->first; i < word->end; i++) {
-        uint32_t twin = is_alike(unicode_script(text->p[i].code)) ? unicode_ascii_twin(unicode, text->p[i].code) : 0;
+        uint32_t twin =
+            is_alike(unicode_script(text->p[i].code)) ? unicode_ascii_twin(unicode, text->p[i].code) : 0;
         if (twin != 0) {
             text->p[i].code = twin;
             trace->flags |= FLAG_MIXED_SCRIPT;
@@ -179,7 +185,8 @@ static void to_cyrillic(struct points *text, const struct word *word, struct tex
     }
 }
 
-static void unmix_word(struct unicode *unicode, struct points *text, struct word *word, struct text_trace *trace) {
+static void unmix_word(struct unicode *unicode, struct points *text, struct word *word,
+                       struct text_trace *trace) {
     measure(unicode, text, word);
     if (word->letters < 3 || word->alike == 0) {
         return;

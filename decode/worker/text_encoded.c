@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Runs of base64, hexadecimal or percent encoding that say something. A run counts when it is long and what it
- * decodes to is mostly printable: hashes, keys and images are not. What was decoded is not decoded again.
+ * Runs of base64, hexadecimal or percent encoding that say something. A run counts when it is long and what
+ * it decodes to is mostly printable: hashes, keys and images are not. What was decoded is not decoded again.
  */
 #include <stdlib.h>
 
@@ -13,7 +13,7 @@
 enum { MIN_RUN = 24, PRINTABLE_PERCENT = 80 };
 
 static int hex_value(uint32_t c) {
-    return c >= '0' && c <= '9' ? (int)(c - '0')
+    return c >= '0' && c <= '9'                     ? (int)(c - '0')
            : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (int)((c | 0x20) - 'a') + 10
                                                     : -1;
 }
@@ -138,8 +138,7 @@ bool text_decode_runs(const struct points *text, struct points *found, struct te
             (void)try_run(text, i, percent, decode_percent, space, found, trace, &ok);
         } else if (run >= MIN_RUN) {
             size_t hex = run_of(text, i, hex_value);
-            bool found_hex =
-                hex == run && try_run(text, i, run, decode_hex, space, found, trace, &ok);
+            bool found_hex = hex == run && try_run(text, i, run, decode_hex, space, found, trace, &ok);
             if (!found_hex && ok) {
                 (void)try_run(text, i, run, decode_base64, space, found, trace, &ok);
             }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The view that word lists are matched against. It may be rougher than what a model reads: a wrong guess here spoils a
- * word for the lists only. Words of one script keep their script, unless they are made of Latin look-alikes inside a
- * text that is mostly Latin.
+ * The view that word lists are matched against. It may be rougher than what a model reads: a wrong guess here
+ * spoils a word for the lists only. Words of one script keep their script, unless they are made of Latin
+ * look-alikes inside a text that is mostly Latin.
  */
 #include "decode/worker/text_steps.h"
 
@@ -31,7 +31,8 @@ static bool mostly_latin(const struct points *text) {
     return latin > alike;
 }
 
-/* The Latin letter a character stands for in this view, or itself. Turkish dotless i is a letter of its own. */
+/* The Latin letter a character stands for in this view, or itself. Turkish dotless i is a letter of its own.
+ */
 static uint32_t latin_twin(struct unicode *unicode, uint32_t c) {
     if (c == 0x131 || unicode_script(c) != SCRIPT_LATIN) {
         return c;
@@ -122,7 +123,8 @@ static bool in_token(uint32_t c) {
 static bool is_address(const struct points *text, size_t first, size_t end) {
     for (size_t i = first; i < end; i++) {
         if (text->p[i].code == '@') {
-            bool host = end + 1 < text->count && text->p[end].code == '.' && is_ascii_letter(text->p[end + 1].code);
+            bool host =
+                end + 1 < text->count && text->p[end].code == '.' && is_ascii_letter(text->p[end + 1].code);
             return host || (i == first && end - first > MAX_MENTION + 1);
         }
     }

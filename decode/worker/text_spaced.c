@@ -35,7 +35,8 @@ static bool is_letter(uint32_t c) {
 }
 
 static bool in_word(uint32_t c) {
-    return is_letter(c) || (c >= '0' && c <= '9') || (c >= 0x80 && (unicode_is_mark(c) || unicode_is_digit(c)));
+    return is_letter(c) || (c >= '0' && c <= '9') ||
+           (c >= 0x80 && (unicode_is_mark(c) || unicode_is_digit(c)));
 }
 
 /* Length of the gap of one repeated separator at `i` that a letter follows; 0 when there is none. */
@@ -50,9 +51,9 @@ static size_t gap_at(const struct points *text, size_t i, uint32_t separator) {
 struct run {
     size_t first, end; /* points: from the first letter to behind the last */
     size_t letters;
-    size_t unit;       /* the smallest gap: what stands between letters of one word */
-    bool alphabet;     /* each letter is the successor of the one before */
-    bool acronym;      /* capitals with points: U.S.S.R. */
+    size_t unit;   /* the smallest gap: what stands between letters of one word */
+    bool alphabet; /* each letter is the successor of the one before */
+    bool acronym;  /* capitals with points: U.S.S.R. */
 };
 
 static struct run run_at(const struct points *text, size_t i) {
@@ -94,8 +95,8 @@ void text_join_letters(struct points *text, size_t least, bool acronyms_too, str
     size_t to = 0;
     size_t i = 0;
     while (i < text->count) {
-        bool starts = is_letter(text->p[i].code) && (i == 0 || !in_word(text->p[i - 1].code)) && i + 1 < text->count &&
-                      is_separator(text->p[i + 1].code);
+        bool starts = is_letter(text->p[i].code) && (i == 0 || !in_word(text->p[i - 1].code)) &&
+                      i + 1 < text->count && is_separator(text->p[i + 1].code);
         struct run run = {.first = i, .end = i + 1};
         if (starts) {
             run = run_at(text, i);

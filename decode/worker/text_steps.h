@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The steps of text.c, in their order. All work on code points that remember which raw byte they came from, so every
- * view keeps its way back. A step returns false only when memory is out or a bound is reached.
+ * The steps of text.c, in their order. All work on code points that remember which raw byte they came from,
+ * so every view keeps its way back. A step returns false only when memory is out or a bound is reached.
  */
 #ifndef BUCKLER_DECODE_WORKER_TEXT_STEPS_H
 #define BUCKLER_DECODE_WORKER_TEXT_STEPS_H
@@ -34,8 +34,8 @@ struct text_trace {
     bool changed; /* something that a reader or a model sees differently was changed */
 };
 
-/* Removes, in place, hidden and bidi characters and floods of marks; what tag characters and variation selectors
- * spell goes to `hidden`. `raw_size` is the place behind the last point. */
+/* Removes, in place, hidden and bidi characters and floods of marks; what tag characters and variation
+ * selectors spell goes to `hidden`. `raw_size` is the place behind the last point. */
 bool text_strip(struct points *text, struct points *hidden, struct text_trace *trace);
 
 /* NFKC from `text` into `out`. */
@@ -45,8 +45,8 @@ bool text_compose(const struct unicode *unicode, const struct points *text, stru
 /* Folds, in place, look-alikes in words that mix scripts. */
 void text_unmix(struct unicode *unicode, struct points *text, struct text_trace *trace);
 
-/* Joins, in place, single letters that are kept apart, when at least `least` stand in a row; capitals with points
- * (U.S.S.R) only if asked for. */
+/* Joins, in place, single letters that are kept apart, when at least `least` stand in a row; capitals with
+ * points (U.S.S.R) only if asked for. */
 void text_join_letters(struct points *text, size_t least, bool acronyms_too, struct text_trace *trace);
 
 /* Appends to `found` what runs of base64, hexadecimal or percent encoding in `text` say. */

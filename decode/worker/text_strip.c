@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Characters that a reader does not see. What spells something is decoded before it is dropped; what belongs to the
- * spelling of emoji or of Arabic, Indic and South-East Asian words stays.
+ * Characters that a reader does not see. What spells something is decoded before it is dropped; what belongs
+ * to the spelling of emoji or of Arabic, Indic and South-East Asian words stays.
  */
 #include <string.h>
 
@@ -11,9 +11,9 @@
 
 enum {
     MAX_STACKED_MARKS = 4,
-    MAX_PLAIN_MARKS = 8,   /* vowel signs and the like, which do not stack */
-    MAX_FLAG_TAGS = 8,     /* a sub-region's flag has five or six and the end */
-    MAX_HIDDEN_GAP = 64,   /* raw bytes between two hidden characters of one word */
+    MAX_PLAIN_MARKS = 8, /* vowel signs and the like, which do not stack */
+    MAX_FLAG_TAGS = 8,   /* a sub-region's flag has five or six and the end */
+    MAX_HIDDEN_GAP = 64, /* raw bytes between two hidden characters of one word */
     ZWSP = 0x200b,
     ZWNJ = 0x200c,
     ZWJ = 0x200d,
@@ -27,9 +27,9 @@ struct strip {
     struct points *text;
     struct points *hidden;
     struct text_trace *trace;
-    size_t kept;           /* points of the result so far */
+    size_t kept; /* points of the result so far */
     unsigned stacked, plain;
-    uint8_t pending[4];    /* bytes spelled by variation selectors, until they make a character */
+    uint8_t pending[4]; /* bytes spelled by variation selectors, until they make a character */
     size_t pending_count;
     uint32_t pending_at;
     bool failed;
@@ -45,7 +45,9 @@ static bool is_direction_mark(uint32_t c) {
 
 /* 0 … 255 for a variation selector, -1 for anything else. */
 static int selector_byte(uint32_t c) {
-    return c >= 0xfe00 && c <= 0xfe0f ? (int)(c - 0xfe00) : c >= 0xe0100 && c <= 0xe01ef ? (int)(c - 0xe0100) + 16 : -1;
+    return c >= 0xfe00 && c <= 0xfe0f     ? (int)(c - 0xfe00)
+           : c >= 0xe0100 && c <= 0xe01ef ? (int)(c - 0xe0100) + 16
+                                          : -1;
 }
 
 static void hide(struct strip *s, uint32_t code, uint32_t at) {
@@ -108,7 +110,8 @@ static bool joiner_belongs(const struct strip *s, uint32_t c, size_t i) {
         return script == SCRIPT_UNSPACED;
     }
     if (c == ZWJ && unicode_is_pictograph(base_kept(s))) {
-        /* The second half of a family or profession; the sex signs are not pictographs in all data versions. */
+        /* The second half of a family or profession; the sex signs are not pictographs in all data versions.
+         */
         return unicode_is_pictograph(next) || next == 0x2640 || next == 0x2642;
     }
     return script == SCRIPT_JOINING || script == SCRIPT_UNSPACED;
@@ -119,11 +122,12 @@ static bool selector_belongs(const struct strip *s, int byte) {
     if (byte >= 16) {
         return unicode_is_ideograph(base);
     }
-    /* Text and emoji style; standardised variants of ideographs, of mathematical signs, of Myanmar and others. */
+    /* Text and emoji style; standardised variants of ideographs, of mathematical signs, of Myanmar and
+     * others. */
     return byte >= 14 ? unicode_is_emoji(base)
                       : unicode_is_ideograph(base) || (base >= 0x2190 && base < 0x2c00) ||
-                            unicode_script(base) == SCRIPT_UNSPACED || unicode_script(base) == SCRIPT_JOINING ||
-                            (base >= 0x3000 && base < 0x3020);
+                            unicode_script(base) == SCRIPT_UNSPACED ||
+                            unicode_script(base) == SCRIPT_JOINING || (base >= 0x3000 && base < 0x3020);
 }
 
 /* Number of points of a flag sequence's tags at `i` (with its end), 0 when it is none. */

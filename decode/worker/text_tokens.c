@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Strings that the Gemma family's vocabularies use as control tokens. They stay text (the tokenizer makes them
- * inert); somebody who writes them into content is worth a flag.
+ * Strings that the Gemma family's vocabularies use as control tokens. They stay text (the tokenizer makes
+ * them inert); somebody who writes them into content is worth a flag.
  */
 #include <string.h>
 
@@ -10,8 +10,19 @@
 
 /* Behind the opening bracket. */
 static const char *const angle[] = {
-    "start_of_turn>", "end_of_turn>", "start_of_image>", "end_of_image>", "image_soft_token>", "start_of_audio>",
-    "end_of_audio>", "audio_soft_token>", "bos>", "eos>", "pad>", "unk>", "mask>",
+    "start_of_turn>",
+    "end_of_turn>",
+    "start_of_image>",
+    "end_of_image>",
+    "image_soft_token>",
+    "start_of_audio>",
+    "end_of_audio>",
+    "audio_soft_token>",
+    "bos>",
+    "eos>",
+    "pad>",
+    "unk>",
+    "mask>",
 };
 
 static bool matches(const struct points *text, size_t i, const char *word) {
@@ -33,7 +44,8 @@ static bool is_unused(const struct points *text, size_t i) {
         return false;
     }
     size_t digits = i + 6;
-    while (digits < text->count && digits - i < 12 && text->p[digits].code >= '0' && text->p[digits].code <= '9') {
+    while (digits < text->count && digits - i < 12 && text->p[digits].code >= '0' &&
+           text->p[digits].code <= '9') {
         digits++;
     }
     return digits > i + 6 && digits < text->count && text->p[digits].code == '>';

@@ -9,7 +9,6 @@
 #include <unicode/uspoof.h>
 #include <unicode/utf16.h>
 
-
 enum { TWINS = 4096 };
 
 struct unicode {
@@ -22,8 +21,8 @@ struct unicode {
 };
 
 static void warm_up(struct unicode *u) {
-    static const uint32_t samples[] = {'a', 0xe9, 0x430, 0x627, 0x915, 0xe01, 0x4e00, 0xac00, 0x1f600, 0xfb01,
-                                       0xfdfa, 0x200d, 0xe0041, 0xfe0f, 0x1d400, 0x301};
+    static const uint32_t samples[] = {'a',     0xe9,   0x430,  0x627,  0x915,   0xe01,  0x4e00,  0xac00,
+                                       0x1f600, 0xfb01, 0xfdfa, 0x200d, 0xe0041, 0xfe0f, 0x1d400, 0x301};
     uint32_t out[UNICODE_SEGMENT_OUT];
     for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
         bool canonical = false;
@@ -232,8 +231,8 @@ size_t unicode_nfkc(const struct unicode *u, const uint32_t *points, size_t coun
     }
     int32_t canonical_length =
         unorm2_normalize(u->nfc, in, length, canonical, UNICODE_SEGMENT_POINTS * 8, &status);
-    *ret_canonical = U_SUCCESS(status) && canonical_length == wide_length &&
-                     u_memcmp(canonical, wide, wide_length) == 0;
+    *ret_canonical =
+        U_SUCCESS(status) && canonical_length == wide_length && u_memcmp(canonical, wide, wide_length) == 0;
     size_t written = 0;
     for (int32_t at = 0; at < wide_length && written < UNICODE_SEGMENT_OUT;) {
         UChar32 point = 0;

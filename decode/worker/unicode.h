@@ -16,11 +16,12 @@ struct unicode;
 /* The scripts that matter to the rules; all others are SCRIPT_OTHER. */
 enum script {
     SCRIPT_INVALID,
-    SCRIPT_NEUTRAL,  /* common or inherited: digits, punctuation, marks, emoji */
+    SCRIPT_NEUTRAL, /* common or inherited: digits, punctuation, marks, emoji */
     SCRIPT_LATIN,
     SCRIPT_CYRILLIC,
     SCRIPT_GREEK,
-    SCRIPT_LOOKALIKE, /* small scripts whose letters are used as Latin ones: Armenian, Cherokee, Coptic, Lisu … */
+    SCRIPT_LOOKALIKE, /* small scripts whose letters are used as Latin ones: Armenian, Cherokee, Coptic, Lisu
+                         … */
     SCRIPT_JOINING,   /* Arabic, Syriac, Mongolian, Indic: zero-width joiners are part of the spelling */
     SCRIPT_UNSPACED,  /* Thai, Lao, Khmer, Myanmar: zero-width space and joiners are part of the spelling */
     SCRIPT_EAST_ASIAN,
@@ -35,7 +36,8 @@ bool unicode_is_ignorable(uint32_t point);
 bool unicode_is_letter(uint32_t point); /* general category L */
 bool unicode_is_digit(uint32_t point);  /* Nd */
 bool unicode_is_mark(uint32_t point);   /* Mn, Me */
-bool unicode_is_stacking(uint32_t point); /* a mark that piles up on its base: combining class not 0, or enclosing */
+bool unicode_is_stacking(
+    uint32_t point); /* a mark that piles up on its base: combining class not 0, or enclosing */
 bool unicode_is_printable(uint32_t point);
 bool unicode_is_emoji(uint32_t point);
 bool unicode_is_pictograph(uint32_t point); /* extended pictographic or emoji modifier */
@@ -53,8 +55,8 @@ bool unicode_is_inert(const struct unicode *u, uint32_t point);
 
 enum { UNICODE_SEGMENT_POINTS = 64, UNICODE_SEGMENT_OUT = UNICODE_SEGMENT_POINTS * 18 };
 
-/* NFKC of one segment of at most UNICODE_SEGMENT_POINTS code points. Returns the number of code points written.
- * *ret_canonical tells whether NFC gives the same. 0 when ICU fails. */
+/* NFKC of one segment of at most UNICODE_SEGMENT_POINTS code points. Returns the number of code points
+ * written. *ret_canonical tells whether NFC gives the same. 0 when ICU fails. */
 size_t unicode_nfkc(const struct unicode *u, const uint32_t *points, size_t count,
                     uint32_t out[UNICODE_SEGMENT_OUT], bool *ret_canonical);
 

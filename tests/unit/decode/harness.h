@@ -29,8 +29,8 @@ struct harness {
     struct loop_source *children;
     struct loop_source *guard;
     struct decode_pool *pool;
-    unsigned ready;     /* calls of `ready` */
-    unsigned mine;      /* deaths that the pool recognised */
+    unsigned ready; /* calls of `ready` */
+    unsigned mine;  /* deaths that the pool recognised */
     unsigned not_mine;
     unsigned timed_out;
 };
@@ -42,8 +42,8 @@ struct harness_job {
 };
 
 static const struct log harness_log = {.program = "test", .level = LOG_ERROR_LEVEL};
-static const struct decode_image_form harness_form = {.resize_width = 64, .resize_height = 64, .crop_width = 64,
-                                                      .crop_height = 64};
+static const struct decode_image_form harness_form = {
+    .resize_width = 64, .resize_height = 64, .crop_width = 64, .crop_height = 64};
 
 static inline void harness_ready(void *user) {
     ((struct harness *)user)->ready++;
@@ -67,10 +67,15 @@ static inline void harness_late(void *user) {
 }
 
 static inline struct decode_options harness_options(unsigned workers) {
-    return (struct decode_options){.workers = workers, .queue_jobs = 64, .text_bytes = 1 << 20,
-                                   .image_pixels = UINT64_C(64) << 20, .image_side = 16384,
-                                   .address_space_bytes = UINT64_C(512) << 20, .job_ms = 20000,
-                                   .jobs_per_worker = 1000, .log = &harness_log,
+    return (struct decode_options){.workers = workers,
+                                   .queue_jobs = 64,
+                                   .text_bytes = 1 << 20,
+                                   .image_pixels = UINT64_C(64) << 20,
+                                   .image_side = 16384,
+                                   .address_space_bytes = UINT64_C(512) << 20,
+                                   .job_ms = 20000,
+                                   .jobs_per_worker = 1000,
+                                   .log = &harness_log,
                                    .program = BUCKLER_BINARY_DIR "/bin/buckler-decode"};
 }
 
@@ -114,7 +119,8 @@ static inline void harness_done(struct decode_job *job) {
     ((struct harness_job *)job->user)->done++;
 }
 
-static inline void harness_job_init(struct harness_job *j, enum content_kind kind, const void *bytes, size_t size) {
+static inline void harness_job_init(struct harness_job *j, enum content_kind kind, const void *bytes,
+                                    size_t size) {
     *j = (struct harness_job){.job = {.kind = kind, .size = size, .mime = "", .form = harness_form}};
     arena_init(&j->arena, 256u << 20);
     j->job.arena = &j->arena;
