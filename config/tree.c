@@ -246,7 +246,7 @@ static int parser_failed(struct builder *b) {
     struct config_where at =
         p->error == YAML_READER_ERROR ? where_in(b->bytes, p->problem_offset) : where_of(p->problem_mark);
     if (p->context != NULL) {
-        problem(b, at, "%s (%s)", why, p->context);
+        problem(b, at, "%s (%s that begins at line %u)", why, p->context, where_of(p->context_mark).line);
     } else {
         problem(b, at, "%s", why);
     }
@@ -293,6 +293,11 @@ int config_document_parse(const char *file, const void *bytes, size_t size, stru
                           struct config_report *report) {
     *ret = (struct config_document){.file = file};
     arena_init(&ret->arena, TREE_ARENA_BYTES);
+    static const uint8_t mark[] = {0xef, 0xbb, 0xbf};
+    if (size >= sizeof mark && memcmp(bytes, mark, sizeof mark) == 0) {
+        bytes = (const uint8_t *)bytes + sizeof mark; /* a byte order mark, as some editors write */
+        size -= sizeof mark;
+    }
     struct builder b = {.document = ret, .report = report, .bytes = bytes};
     struct config_where top = {1, 1};
     if (size > CONFIG_MAX_BYTES) {
