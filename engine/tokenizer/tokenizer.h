@@ -17,7 +17,7 @@ struct tensor_file;
 struct tokenizer;
 
 /* From the metadata of a GGUF file (tokenizer.ggml.*). ENGINE_E_FORMAT for arrays that disagree, ENGINE_E_UNSUPPORTED
- * for another tokenizer model. The file must outlive the tokenizer. */
+ * for another tokenizer model. The file is not needed afterwards. */
 int tokenizer_from_gguf(const struct tensor_file *file, struct tokenizer **ret, struct error *reterr) MUST_CHECK;
 struct tokenizer *tokenizer_free(struct tokenizer *t);
 
@@ -28,7 +28,11 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t size, b
 uint32_t tokenizer_size(const struct tokenizer *t);
 uint32_t tokenizer_bos(const struct tokenizer *t);
 bool tokenizer_is_control(const struct tokenizer *t, uint32_t id);
+
+/* Spaces as spaces; a byte piece is its name, "<0xF0>". NULL for an id outside the vocabulary. Not NUL-terminated. */
 const char *tokenizer_piece(const struct tokenizer *t, uint32_t id, size_t *ret_size);
+
+/* The piece that is exactly `text` (a space and U+2581 are the same), of any class; -1 when there is none. */
 int64_t tokenizer_id(const struct tokenizer *t, const char *text);
 
 /* SHA-256 over every piece, score and type, lower-case hex with NUL (65 bytes). */
