@@ -229,7 +229,8 @@ static int apply_metas(struct reader *r) {
     }
     if (meta_u64(r->file, "split.count", &splits) && splits > 1) {
         return error_set(r->reterr, ENGINE_E_UNSUPPORTED,
-                         "at byte 0 begins one of %llu parts of a split GGUF file; join the parts into one file first",
+                         "at byte 0 begins one of %llu parts of a split GGUF file; join the parts into one "
+                         "file first",
                          (unsigned long long)splits);
     }
     r->alignment = alignment;
