@@ -39,7 +39,7 @@ schema: buckler.list/1
 name: words
 category: profanity
 entries:
-  - { literal: "frobnicate" }
+  - frobnicate
 """
 
 
