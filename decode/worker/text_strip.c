@@ -133,7 +133,7 @@ static bool selector_belongs(const struct strip *s, int byte) {
 /* Number of points of a flag sequence's tags at `i` (with its end), 0 when it is none. */
 static size_t flag_tags(const struct strip *s, size_t i) {
     size_t n = 0;
-    if (last_kept(s) != BLACK_FLAG) {
+    if (i == 0 || code_at(s, i - 1) != BLACK_FLAG) {
         return 0;
     }
     for (; n < MAX_FLAG_TAGS; n++) {
