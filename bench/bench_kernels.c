@@ -35,7 +35,8 @@ static const struct shape shapes[] = {
 
 static const uint32_t row_counts[] = {1, 16, 128, 512};
 
-enum { RUNS = 5, LEAST_NS = 20000000 };
+enum { RUNS = 5 };
+static const double LEAST_S = 0.01;
 
 static void *must(void *memory) {
     if (!memory) {
@@ -67,25 +68,29 @@ static uint64_t processor_ns(void) {
     return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
 }
 
-/* Seconds of one call of work(), the best of RUNS rounds of at least LEAST_NS each. */
+static double seconds_of(void (*work)(void *user), void *user, unsigned calls) {
+    uint64_t start = processor_ns();
+
+    for (unsigned i = 0; i < calls; i++) {
+        work(user);
+    }
+    return (double)(processor_ns() - start) * 1e-9;
+}
+
+/* Seconds of one call of work(): the best of RUNS rounds of so many calls that asking for the time costs nothing. */
 static double best_s(void (*work)(void *user), void *user) {
-    double best = 1e9;
+    unsigned calls = 1;
+    double best;
 
-    work(user);
-    for (int run = 0; run < RUNS; run++) {
-        uint64_t start = processor_ns();
-        uint64_t now = start;
-        unsigned calls = 0;
-
-        while (now - start < LEAST_NS) {
-            work(user);
-            calls++;
-            now = processor_ns();
-        }
-        double seconds = (double)(now - start) * 1e-9 / calls;
+    while (seconds_of(work, user, calls) < LEAST_S) {
+        calls *= 2;
+    }
+    best = seconds_of(work, user, calls);
+    for (int run = 1; run < RUNS; run++) {
+        double seconds = seconds_of(work, user, calls);
         best = seconds < best ? seconds : best;
     }
-    return best;
+    return best / calls;
 }
 
 struct job {
