@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A classifier asks one kind of question about content. The interface is not model-shaped: `prepare` may write scores
- * at once (lists), or ask for engine jobs whose readouts `interpret` turns into scores (head, yes_no, open_nsfw).
- * Each lives in a folder of its own and exports one constant descriptor; registry.c lists them by name.
+ * A classifier asks one kind of question about content. The interface is not model-shaped: `prepare` may
+ * write scores at once (lists), or ask for engine jobs whose readouts `interpret` turns into scores (head,
+ * yes_no, open_nsfw). Each lives in a folder of its own and exports one constant descriptor; registry.c lists
+ * them by name.
  *
- * prepare runs on an engine worker (it may tokenise and scan), interpret on the loop (it only does arithmetic).
- * An open classifier is constant; all that belongs to a request lives in the task's arena.
+ * prepare runs on an engine worker (it may tokenise and scan), interpret on the loop (it only does
+ * arithmetic). An open classifier is constant; all that belongs to a request lives in the task's arena.
  */
 #ifndef BUCKLER_CLASSIFIERS_CLASSIFIER_H
 #define BUCKLER_CLASSIFIERS_CLASSIFIER_H
@@ -32,7 +33,8 @@ struct classifier_env {
     struct engine *engine;
     /* Opens (or shares) a model by the name that a policy wrote; one reference for the caller. */
     int (*model)(void *user, const char *name, struct engine_model **ret, struct error *reterr);
-    /* The path of a data file of the product ("buckler-guard/heads.safetensors") under the models directories. */
+    /* The path of a data file of the product ("buckler-guard/heads.safetensors") under the models
+     * directories. */
     int (*data_path)(void *user, const char *name, char *out, size_t out_size, struct error *reterr);
     void *user;
     uint32_t max_windows; /* of one text view, over all of a part */
@@ -73,18 +75,19 @@ struct classifier_task {
 };
 
 struct classifier_type {
-    const char *name;      /* the word after `use:` */
-    uint32_t kinds;        /* bits (1 << enum content_kind) it can judge */
+    const char *name; /* the word after `use:` */
+    uint32_t kinds;   /* bits (1 << enum content_kind) it can judge */
 
     /* Checks the configuration and takes what it needs. */
-    int (*open)(const struct policy *policy, const struct policy_classifier *config, const struct classifier_env *env,
-                void **ret_instance, struct error *reterr);
+    int (*open)(const struct policy *policy, const struct policy_classifier *config,
+                const struct classifier_env *env, void **ret_instance, struct error *reterr);
     void (*close)(void *instance);
 
     int (*prepare)(const void *instance, struct classifier_task *task, struct error *reterr);
     int (*interpret)(const void *instance, struct classifier_task *task, struct error *reterr);
 
-    /* One line for the audit record: digests of what decides besides the content ("model=… heads=… template=…"). */
+    /* One line for the audit record: digests of what decides besides the content ("model=… heads=…
+     * template=…"). */
     const char *(*provenance)(const void *instance);
 
     /* Form that images must have; NULL for text classifiers. */

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * card.json beside a head says what it was fitted on and to what. The head means nothing with any other
+ * model, other layers or another way of pooling, so all of it is checked.
+ */
+#ifndef BUCKLER_CLASSIFIERS_HEAD_CARD_H
+#define BUCKLER_CLASSIFIERS_HEAD_CARD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+enum { CARD_MAX_LAYERS = 8, CARD_MAX_CATEGORIES = 32, CARD_MAX_BYTES = 1 << 20, CARD_NAME_SIZE = 65 };
+
+struct card {
+    char base_file[256];
+    char base_sha256[65];
+    uint32_t layers[CARD_MAX_LAYERS];
+    size_t layer_count;
+    uint32_t window; /* tokens */
+    char categories[CARD_MAX_CATEGORIES][CARD_NAME_SIZE];
+    size_t category_count;
+};
+
+int card_read(const void *bytes, size_t size, struct card *ret, struct error *reterr) MUST_CHECK;
+
+#endif
