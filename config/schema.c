@@ -29,10 +29,6 @@ static void read_map(struct reader *r, const struct config_row *rows, const stru
 static void read_value(struct reader *r, const struct config_row *row, const struct config_node *node,
                        char *base);
 
-static const char *name_of(const struct config_row *row) {
-    return row->key[0] != '\0' ? row->key : "item";
-}
-
 static const char *describe(const struct config_node *node) {
     switch (node->type) {
     case NODE_LIST:
@@ -69,7 +65,7 @@ static bool wants_plain(struct reader *r, const struct config_row *row, const st
     if (node->type == NODE_SCALAR && node->plain) {
         return true;
     }
-    problem(r, node->where, "%s: expected %s, found %s%s", name_of(row), expected, describe(node),
+    problem(r, node->where, "%s: expected %s, found %s%s", row->key, expected, describe(node),
             node->type == NODE_SCALAR ? " (remove the quotes)" : "");
     return false;
 }
@@ -83,7 +79,7 @@ static bool wants_text(struct reader *r, const struct config_row *row, const str
         hint = value_kind_of(node->text) == VALUE_NULL ? " (write a value or leave the key out)"
                                                        : " (put it in quotes)";
     }
-    problem(r, node->where, "%s: expected text, found %s%s", name_of(row), describe(node), hint);
+    problem(r, node->where, "%s: expected text, found %s%s", row->key, describe(node), hint);
     return false;
 }
 
@@ -145,17 +141,17 @@ static void read_number(struct reader *r, const struct config_row *row, const st
     uint64_t value = 0;
     const char *why = parse_number(row->type, node->text, &value);
     if (why != NULL) {
-        problem(r, node->where, "%s: %s, found \"%.40s\"", name_of(row), why, node->text);
+        problem(r, node->where, "%s: %s, found \"%.40s\"", row->key, why, node->text);
         return;
     }
     uint64_t max = row->max != 0 ? row->max : type_max(row->type);
     char bound[32];
     if (value < row->min) {
         format_number(row->type, row->min, bound);
-        problem(r, node->where, "%s: must be at least %s", name_of(row), bound);
+        problem(r, node->where, "%s: must be at least %s", row->key, bound);
     } else if (value > max) {
         format_number(row->type, max, bound);
-        problem(r, node->where, "%s: must be at most %s", name_of(row), bound);
+        problem(r, node->where, "%s: must be at most %s", row->key, bound);
     } else {
         store_number(row, value, base);
     }
@@ -169,7 +165,7 @@ static void read_bool(struct reader *r, const struct config_row *row, const stru
     }
     const char *why = value_bool(node->text, &value);
     if (why != NULL) {
-        problem(r, node->where, "%s: %s, found \"%.40s\"", name_of(row), why, node->text);
+        problem(r, node->where, "%s: %s, found \"%.40s\"", row->key, why, node->text);
         return;
     }
     assert(row->size == sizeof value);
@@ -192,7 +188,7 @@ static void unknown_choice(struct reader *r, const struct config_row *row, const
     }
     char scratch[128];
     const char *hint = config_nearest(node->text, names, count, scratch, sizeof scratch);
-    problem(r, node->where, "%s: \"%.64s\" is not one of %s%s", name_of(row), node->text, known, hint);
+    problem(r, node->where, "%s: \"%.64s\" is not one of %s%s", row->key, node->text, known, hint);
 }
 
 /* The choice that the node names, or NULL after a problem. */
@@ -204,7 +200,7 @@ static const struct config_choice *read_choice(struct reader *r, const struct co
     for (const struct config_choice *c = row->choices; c->name != NULL; c++) {
         if (strcmp(c->name, node->text) == 0) {
             if (c->later) {
-                problem(r, node->where, "%s: %s is not supported yet", name_of(row), c->name);
+                problem(r, node->where, "%s: %s is not supported yet", row->key, c->name);
                 return NULL;
             }
             return c;
@@ -228,7 +224,7 @@ static void read_flags(struct reader *r, const struct config_row *row, const str
     uint32_t bits = 0;
     const struct config_node *item = node->type == NODE_LIST ? node->first : node;
     if (item == NULL) {
-        problem(r, node->where, "%s: an empty list (name at least one or leave the key out)", name_of(row));
+        problem(r, node->where, "%s: an empty list (name at least one or leave the key out)", row->key);
     }
     for (; item != NULL; item = item == node ? NULL : item->next) {
         const struct config_choice *choice = read_choice(r, row, item);
@@ -236,7 +232,7 @@ static void read_flags(struct reader *r, const struct config_row *row, const str
             continue;
         }
         if ((bits & (uint32_t)choice->value) != 0) {
-            problem(r, item->where, "%s: %s is named twice", name_of(row), choice->name);
+            problem(r, item->where, "%s: %s is named twice", row->key, choice->name);
         }
         bits |= (uint32_t)choice->value;
     }
@@ -250,14 +246,14 @@ static bool fits(struct reader *r, const struct config_row *row, struct config_w
                  uint64_t max) {
     if (length < row->min) {
         if (length == 0) {
-            problem(r, at, "%s: must not be empty", name_of(row));
+            problem(r, at, "%s: must not be empty", row->key);
         } else {
-            problem(r, at, "%s: must be at least %" PRIu64 " bytes long", name_of(row), row->min);
+            problem(r, at, "%s: must be at least %" PRIu64 " bytes long", row->key, row->min);
         }
         return false;
     }
     if (length > max) {
-        problem(r, at, "%s: longer than %" PRIu64 " bytes", name_of(row), max);
+        problem(r, at, "%s: longer than %" PRIu64 " bytes", row->key, max);
         return false;
     }
     return true;
@@ -298,7 +294,7 @@ static char *make_items(struct reader *r, const struct config_row *row, const st
                         char *base) {
     uint64_t max = row->max != 0 ? row->max : CONFIG_MAX_ITEMS;
     if (node->count < row->min || node->count > max) {
-        problem(r, node->where, "%s: %zu entries, expected %s %" PRIu64, name_of(row), node->count,
+        problem(r, node->where, "%s: %zu entries, expected %s %" PRIu64, row->key, node->count,
                 node->count < row->min ? "at least" : "at most", node->count < row->min ? row->min : max);
         return NULL;
     }
@@ -318,7 +314,7 @@ static char *make_items(struct reader *r, const struct config_row *row, const st
 static void read_strings(struct reader *r, const struct config_row *row, const struct config_node *node,
                          char *base) {
     if (node->type != NODE_LIST) {
-        problem(r, node->where, "%s: expected a list of text, found %s", name_of(row), describe(node));
+        problem(r, node->where, "%s: expected a list of text, found %s", row->key, describe(node));
         return;
     }
     char *items = make_items(r, row, node, base);
@@ -328,7 +324,7 @@ static void read_strings(struct reader *r, const struct config_row *row, const s
     for (const struct config_node *item = node->first; item != NULL; item = item->next) {
         if (!item->broken && wants_text(r, row, item)) {
             if (item->length == 0) {
-                problem(r, item->where, "%s: an empty entry", name_of(row));
+                problem(r, item->where, "%s: an empty entry", row->key);
             }
             char *copy = duplicate(r, item->text);
             memcpy(items, &copy, sizeof copy);
@@ -346,6 +342,7 @@ static void read_key(struct reader *r, const struct config_row *row, const struc
         row->check != NULL && r->report->found == before ? row->check(element + row->offset) : NULL;
     if (why != NULL) {
         problem(r, item->key_where, "%s: %s", row->key, why);
+        memset(element + row->offset, 0, row->size);
     }
 }
 
@@ -365,10 +362,12 @@ static void read_element(struct reader *r, const struct config_row *row, const s
     }
     store_where(end, item->where, element);
     if (short_form != NULL && (item->type != NODE_MAP || !has_keys)) {
+        struct config_row named = *short_form;
+        named.key = row->key; /* what a message calls it */
         read_map(r, row->rows, NULL, element);
-        read_value(r, short_form, item, element);
+        read_value(r, &named, item, element);
     } else if (item->type != NODE_MAP) {
-        problem(r, item->where, "%s: each entry is a map of keys, found %s", name_of(row), describe(item));
+        problem(r, item->where, "%s: each entry is a map of keys, found %s", row->key, describe(item));
     } else {
         read_map(r, row->rows, item, element);
     }
@@ -378,7 +377,7 @@ static void read_items(struct reader *r, const struct config_row *row, const str
                        char *base) {
     bool is_table = row->type == CONFIG_TABLE;
     if (node->type != (is_table ? NODE_MAP : NODE_LIST)) {
-        problem(r, node->where, "%s: expected %s, found %s", name_of(row), is_table ? "a map" : "a list",
+        problem(r, node->where, "%s: expected %s, found %s", row->key, is_table ? "a map" : "a list",
                 describe(node));
         return;
     }
@@ -429,7 +428,7 @@ static void read_value(struct reader *r, const struct config_row *row, const str
         break;
     case CONFIG_STRUCT:
         if (node->type != NODE_MAP) {
-            problem(r, node->where, "%s: expected a map of keys, found %s", name_of(row), describe(node));
+            problem(r, node->where, "%s: expected a map of keys, found %s", row->key, describe(node));
         } else {
             read_map(r, row->rows, node, base);
         }
@@ -449,7 +448,13 @@ static void read_value(struct reader *r, const struct config_row *row, const str
     if (row->check != NULL && r->report->found == before && !r->out_of_memory) {
         const char *why = row->check(base + row->offset);
         if (why != NULL) {
-            problem(r, node->where, "%s: %s", name_of(row), why);
+            problem(r, node->where, "%s: %s", row->key, why);
+            if (row->type == CONFIG_STRING) {
+                free(*(char **)(void *)(base + row->offset));
+            }
+            if (row->type <= CONFIG_STRING) {
+                memset(base + row->offset, 0, row->size);
+            }
         }
     }
 }

@@ -209,7 +209,8 @@ static void check_classifier_has_work(const struct check *k, const struct source
 /* ---- the policy ---- */
 
 static void check_kinds_judged(const struct check *k) {
-    if (k->source->classifiers_where.line == 0 || k->source->classifier_count == 0) {
+    bool kinds_refused = k->source->kinds_where.line != 0 && k->source->kinds == 0;
+    if (k->source->classifiers_where.line == 0 || k->source->classifier_count == 0 || kinds_refused) {
         return;
     }
     uint32_t missing = k->kinds & ~check_category_kinds(k->source, "any");

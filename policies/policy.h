@@ -46,9 +46,8 @@ struct policy_classifier {
     size_t guideline_count;
     struct policy_guideline *guidelines;
     size_t file_count;
-    char **files; /* lists; absolute or relative to the policy's directory, resolved at load */
-    struct policy_list *
-        *lists; /* [file_count], what the files held when the digest was taken (policies/list.h) */
+    char **files;               /* lists; absolute or relative to the policy's directory, resolved at load */
+    struct policy_list **lists; /* [file_count]: what the files held when the digest was taken; list.h */
     size_t category_count;
     char (*categories)[POLICY_NAME_SIZE]; /* restricts what it may score; none: all it can */
     uint32_t kinds; /* bit (1 << enum content_kind): what this kind of classifier can look at */
