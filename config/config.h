@@ -135,8 +135,7 @@ struct config_row {
     const char *fallback; /* the default, as one would write it; NULL: zero */
     const struct config_choice *choices;
     const struct config_row *rows;
-    const char *(*check)(
-        const void *field); /* NULL when fine, else a constant half sentence: "must begin with …" */
+    const char *(*check)(const void *field); /* NULL when fine, else half a sentence: "must begin with …" */
     size_t where;     /* CONFIG_WHERE: a struct config_where that takes the place of the value; 0: none */
     const char *help; /* one line for people */
 };

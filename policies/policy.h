@@ -167,7 +167,7 @@ struct policy_decision {
  *
  * All rules are evaluated on the judged parts; the strongest action wins, ties by order of rules, then the
  * higher score, then the lower part index. `default` is the weakest outcome: a rule makes it stronger, never
- * weaker. So one more score or flag never weakens a decision.
+ * weaker. So one more flag never weakens a decision, nor does one more score of a part that has one.
  *
  * Nothing that was not judged is let through by silence. The decision is at least `uncovered` when no part is
  * judged; when a judged part is not complete, is of a kind or scope that the policy does not apply to, or has
