@@ -12,7 +12,7 @@
 #include "base/sandbox.h"
 
 static const char *const allowed_calls[] = {
-    /* the loop, its timers, libzmq's poller and mailboxes */
+    /* the loop, its timers, libzmq's pollers and mailboxes */
     "epoll_wait",
     "epoll_pwait",
     "epoll_ctl",
@@ -21,7 +21,6 @@ static const char *const allowed_calls[] = {
     "read",
     "write",
     "timerfd_settime",
-    "eventfd2",
     /* the core */
     "recvmsg",
     "sendmsg",
@@ -31,8 +30,7 @@ static const char *const allowed_calls[] = {
     "fstat",
     "newfstatat",
     "close",
-    /* clients: libzmq's listener and engines */
-    "accept",
+    /* clients: libzmq's listeners and engines */
     "accept4",
     "recvfrom",
     "sendto",
@@ -41,32 +39,33 @@ static const char *const allowed_calls[] = {
     "getsockname",
     "getpeername",
     "shutdown",
-    /* memory and threads */
+    /* memory; CURVE keeps its keys out of the swap */
     "mmap",
     "munmap",
     "mremap",
     "mprotect",
     "madvise",
     "brk",
+    "mlock",
+    "munlock",
+    /* threads, time, randomness */
     "futex",
-    "sched_yield",
+    "restart_syscall",
     "getrandom",
-    /* time; the vDSO answers mostly */
     "clock_gettime",
-    "clock_nanosleep",
-    /* the end: the socket file goes, threads join, an abort is seen as one */
+    /* the end: the socket file goes, threads join; an abort must be seen as one */
     "unlink",
+    "exit",
+    "exit_group",
     "rt_sigprocmask",
     "rt_sigreturn",
     "rt_sigaction",
-    "tgkill",
-    "gettid",
     "getpid",
-    "exit",
-    "exit_group",
+    "gettid",
+    "tgkill",
 };
 
-_Static_assert(sizeof allowed_calls / sizeof *allowed_calls <= 45, "the front may call at most 45");
+_Static_assert(sizeof allowed_calls / sizeof *allowed_calls <= 45, "the front may make at most 45");
 
 int confine_limits(struct error *reterr) {
     struct rlimit files;

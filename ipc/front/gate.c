@@ -251,8 +251,10 @@ static int wait_for_event(struct gate *gate, void *monitor, int events) {
     return 0;
 }
 
-static void *open_monitor(struct gate *gate, void *server) {
-    static const char name[] = "inproc://front.self-test";
+static void *open_monitor(struct gate *gate, enum endpoint_plane plane, void *server) {
+    char name[48];
+    /* The name of an earlier one becomes free at some later time. */
+    (void)snprintf(name, sizeof name, "inproc://front.self-test.%u", (unsigned)plane);
     void *monitor = zmq_socket(gate->context, ZMQ_PAIR);
     if (monitor != NULL &&
         (zmq_socket_monitor(server, name, HANDSHAKE_EVENTS | ZMQ_EVENT_MONITOR_STOPPED) != 0 ||
@@ -271,7 +273,7 @@ static int try_stranger(struct gate *gate, enum endpoint_plane plane, void *serv
     size_t size = sizeof endpoint;
     void *client = NULL;
     int event = 0;
-    void *monitor = open_monitor(gate, server);
+    void *monitor = open_monitor(gate, plane, server);
     if (monitor != NULL && zmq_bind(server, scratch) == 0 &&
         zmq_getsockopt(server, ZMQ_LAST_ENDPOINT, endpoint, &size) == 0 &&
         open_stranger(gate, plane, endpoint, &client) == 0) {
