@@ -58,10 +58,16 @@ static int read_sizes(const struct tensor_file *file, struct text_config *c, str
     if (!meta_u64(file, "gemma3.attention.value_length", &value_length)) {
         value_length = c->head_size;
     }
-    if (c->heads % c->kv_heads != 0 || c->head_size % 2 != 0 || value_length != c->head_size) {
+    if (c->heads % c->kv_heads != 0 || value_length != c->head_size) {
         return error_set(reterr, ENGINE_E_FORMAT,
                          "%u heads, %u key heads and head sizes %u and %llu do not fit", c->heads,
                          c->kv_heads, c->head_size, (unsigned long long)value_length);
+    }
+    if (c->hidden % 32 != 0 || c->feed_forward % 32 != 0 || c->heads * c->head_size % 32 != 0 ||
+        c->head_size % 16 != 0) {
+        return error_set(reterr, ENGINE_E_UNSUPPORTED,
+                         "widths %u, %u and %u × %u are not multiples of the 32 that kernels need", c->hidden,
+                         c->feed_forward, c->heads, c->head_size);
     }
     if (!meta_array(file, "tokenizer.ggml.tokens", &count) || count == 0 || count > (1 << 24)) {
         return error_set(reterr, ENGINE_E_FORMAT, "the file has no usable tokenizer.ggml.tokens");
@@ -175,8 +181,13 @@ static void linear_run(const struct kernel_set *k, const struct linear *l, const
     }
 }
 
-static void quantize(const struct kernel_set *k, const float *rows, uint32_t cols, size_t row, uint32_t count,
+static void quantize(const struct text_model *m, const float *rows, uint32_t cols, size_t row, uint32_t count,
                      char *quantized) {
+    const struct kernel_set *k = m->kernels;
+
+    if (!m->packs) {
+        return;
+    }
     k->quantize_rows(rows + row * cols, cols, count, cols, quantized + row * k->activation_bytes(cols));
 }
 
@@ -195,7 +206,7 @@ static void norm_input(const struct text_run *run, const float *weight, size_t r
     for (size_t i = row; i < row + count; i++) {
         k->rms_norm(s->x + i * hidden, weight, hidden, run->model->config.eps, s->h + i * hidden);
     }
-    quantize(k, s->h, hidden, row, count, s->h_q);
+    quantize(run->model, s->h, hidden, row, count, s->h_q);
 }
 
 /* x += norm(branch) */
@@ -291,11 +302,9 @@ static void attend(const struct text_run *run, uint32_t layer, size_t task, stru
     uint32_t kv_head = (uint32_t)(task % c->kv_heads), group = c->heads / c->kv_heads;
     size_t count = visible_runs(run, layer, &s->step.rows[row], kv_head, runs);
 
-    for (uint32_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
-        size_t at = (row * c->heads + head) * c->head_size;
+    size_t at = (row * c->heads + kv_head * group) * c->head_size;
 
-        run->model->kernels->attend(s->q + at, runs, count, c->head_size, s->attended + at);
-    }
+    run->model->kernels->attend_heads(s->q + at, group, runs, count, c->head_size, s->attended + at);
 }
 
 /* gate = gelu(gate(h)) ⊙ up(h), tile by tile */
@@ -350,7 +359,8 @@ static void attention(const struct text_run *run, unsigned worker, uint32_t laye
     }
     pool_barrier(pool);
     while (pool_claim(pool, groups(query_rows, ROWS_A_TASK), &t)) {
-        quantize(k, s->attended, attended.cols, t * ROWS_A_TASK, rows_of_task(t, query_rows), s->attended_q);
+        quantize(run->model, s->attended, attended.cols, t * ROWS_A_TASK, rows_of_task(t, query_rows),
+                 s->attended_q);
     }
     pool_barrier(pool);
     while (pool_claim(pool, linear_tasks(&l->attn_output, query_rows), &t)) {
@@ -379,7 +389,7 @@ static void feed_forward(const struct text_run *run, uint32_t layer, uint32_t ro
     }
     pool_barrier(pool);
     while (pool_claim(pool, groups(rows, ROWS_A_TASK), &t)) {
-        quantize(k, s->gate, gate.cols, t * ROWS_A_TASK, rows_of_task(t, rows), s->gate_q);
+        quantize(run->model, s->gate, gate.cols, t * ROWS_A_TASK, rows_of_task(t, rows), s->gate_q);
     }
     pool_barrier(pool);
     while (pool_claim(pool, linear_tasks(&l->ffn_down, rows), &t)) {

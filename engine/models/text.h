@@ -61,7 +61,7 @@ struct text_model {
     const struct tensor *head;      /* the same tensor when tied */
     void *memory;                   /* norms and panels */
     uint64_t memory_bytes;
-    uint64_t parameters;
+    bool packs; /* some matrix is packed: activations have to be quantised */
 };
 
 /* NULL when this build does not know the architecture. */

@@ -182,6 +182,7 @@ static void bind_linear(struct binder *b, const struct tensor *t, struct linear 
     } else {
         l->packed = (struct packed_matrix){
             .rows = rows, .cols = cols, .type = (enum tensor_type)t->type, .data = binder_take(b, packed)};
+        b->model->packs = true;
         k->pack(&l->packed, t->data, 0, (rows + PANEL_ROWS - 1) / PANEL_ROWS);
     }
     tensor_drop_pages(b->model->file, t);
@@ -222,10 +223,6 @@ static int bind_all(struct text_model *m, bool reference, struct error *reterr) 
     m->output_norm = bind_values(&b, tensor_find(m->file, "output_norm.weight"));
     for (uint32_t layer = 0; r == 0 && layer < m->config.layers; layer++) {
         r = bind_layer(&b, layer, reterr);
-    }
-    for (size_t i = 0; i < tensor_count(m->file); i++) {
-        const struct tensor *t = tensor_at(m->file, i);
-        m->parameters += t->dims[0] * t->dims[1] * t->dims[2] * t->dims[3];
     }
     return r;
 }
