@@ -61,7 +61,7 @@ static const struct config_row entry_rows[] = {
     CONFIG_END_AT(struct source_entry, where),
 };
 
-static const struct config_row list_rows[] = {
+const struct config_row policy_list_rows[] = {
     {"schema", CONFIG_ENUM, CONFIG_FIELD(struct list_source, schema), .required = true,
      .choices = schema_choices, .help = "schema: buckler.list/1"},
     {"name", CONFIG_TEXT, CONFIG_FIELD(struct list_source, name), .required = true, .min = 1,
@@ -77,7 +77,7 @@ static const struct config_row list_rows[] = {
 };
 
 static void free_source(struct list_source *source) {
-    config_free(list_rows, source);
+    config_free(policy_list_rows, source);
 }
 
 /* ---- checks across keys ---- */
@@ -195,7 +195,7 @@ static struct policy_list *build(struct list_source *source, const void *bytes, 
 int policy_list_load_memory(const char *path, const void *bytes, size_t size, struct policy_list **ret,
                             struct config_report *report) {
     CLEANUP(free_source) struct list_source source = {0};
-    int rc = config_load_memory(path, bytes, size, list_rows, &source, report);
+    int rc = config_load_memory(path, bytes, size, policy_list_rows, &source, report);
     if (rc != 0) {
         return rc == CONFIG_E_INVALID ? LIST_E_INVALID : rc;
     }

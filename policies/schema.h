@@ -88,6 +88,7 @@ struct policy_source {
 };
 
 extern const struct config_row policy_rows[];
+extern const struct config_row policy_list_rows[]; /* of list files; the struct is list.c's own */
 
 /* Everything that only several keys together can get wrong; load.c has loaded the list files before. */
 void policy_check(const struct policy_source *source, const char *file, struct config_report *report);
