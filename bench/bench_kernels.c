@@ -4,8 +4,8 @@
  *
  *   bench_kernels [SET]      all tables this processor runs, or only "portable", "avx2", "avx512"
  *
- * A GOP is 10^9 multiplications and additions, each counted as one. Times are processor time of this thread, the best of
- * several runs, so that what else the machine does weighs little.
+ * A GOP is 10^9 multiplications and additions, each counted as one. Times are processor time of this thread,
+ * the best of several runs, so that what else the machine does weighs little.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,11 +25,11 @@ struct shape {
 };
 
 static const struct shape shapes[] = {
-    {"270m", "attn_q", TENSOR_Q5_0, 1024, 640},    {"270m", "attn_v", TENSOR_Q8_0, 256, 640},
+    {"270m", "attn_q", TENSOR_Q5_0, 1024, 640},      {"270m", "attn_v", TENSOR_Q8_0, 256, 640},
     {"270m", "attn_output", TENSOR_Q4_K, 640, 1024}, {"270m", "ffn_gate", TENSOR_Q5_0, 2048, 640},
-    {"270m", "ffn_down", TENSOR_Q4_K, 640, 2048},  {"270m", "ffn_down", TENSOR_Q6_K, 640, 2048},
-    {"2b", "attn_q", TENSOR_Q4_K, 2048, 2304},     {"2b", "attn_v", TENSOR_Q6_K, 1024, 2304},
-    {"2b", "attn_output", TENSOR_Q4_K, 2304, 2048}, {"2b", "ffn_gate", TENSOR_Q4_K, 9216, 2304},
+    {"270m", "ffn_down", TENSOR_Q4_K, 640, 2048},    {"270m", "ffn_down", TENSOR_Q6_K, 640, 2048},
+    {"2b", "attn_q", TENSOR_Q4_K, 2048, 2304},       {"2b", "attn_v", TENSOR_Q6_K, 1024, 2304},
+    {"2b", "attn_output", TENSOR_Q4_K, 2304, 2048},  {"2b", "ffn_gate", TENSOR_Q4_K, 9216, 2304},
     {"2b", "ffn_down", TENSOR_Q6_K, 2304, 9216},
 };
 
@@ -77,7 +77,8 @@ static double seconds_of(void (*work)(void *user), void *user, unsigned calls) {
     return (double)(processor_ns() - start) * 1e-9;
 }
 
-/* Seconds of one call of work(): the best of RUNS rounds of so many calls that asking for the time costs nothing. */
+/* Seconds of one call of work(): the best of RUNS rounds of so many calls that asking for the time costs
+ * nothing. */
 static double best_s(void (*work)(void *user), void *user) {
     unsigned calls = 1;
     double best;
@@ -113,6 +114,11 @@ static void run_matmul(void *user) {
 static void run_pack(void *user) {
     struct job *j = user;
     j->k->pack(&j->w, j->stored, 0, (j->w.rows + PANEL_ROWS - 1) / PANEL_ROWS);
+}
+
+static void run_dequantize(void *user) {
+    struct job *j = user;
+    j->k->dequantize(j->w.type, j->stored, (size_t)16 * j->w.cols, j->x);
 }
 
 static void run_quantize(void *user) {
@@ -163,6 +169,10 @@ static void bench_shape(const struct kernel_set *k, const struct shape *shape) {
     printf("%s\tpack\t%s\t%s\t%s\t%u×%u\t-\t%.1f\t%.3f\n", k->name, shape->model, shape->matrix,
            tensor_type_info(shape->type)->name, shape->rows, shape->cols, s * 1e6,
            1e-9 * shape->rows * shape->cols / s);
+    j.x = x;
+    s = best_s(run_dequantize, &j);
+    printf("%s\tdequantize\t%s\t%s\t%s\t16×%u\t-\t%.1f\t%.3f\n", k->name, shape->model, shape->matrix,
+           tensor_type_info(shape->type)->name, shape->cols, s * 1e6, 16e-9 * shape->cols / s);
     free(stored);
     free(x);
     free(j.w.data);
@@ -171,7 +181,8 @@ static void bench_shape(const struct kernel_set *k, const struct shape *shape) {
 }
 
 static void print_line(const struct job *j, const char *what, uint32_t rows, double s, double operations) {
-    printf("%s\t%s\t-\t-\tF32\t%zu\t%u\t%.3f\t%.1f\n", j->k->name, what, j->n, rows, s * 1e6, 1e-9 * operations / s);
+    printf("%s\t%s\t-\t-\tF32\t%zu\t%u\t%.3f\t%.1f\n", j->k->name, what, j->n, rows, s * 1e6,
+           1e-9 * operations / s);
 }
 
 /* The kernels that are not a matrix product: microseconds a call; GOP/s where operations can be counted. */
@@ -198,7 +209,8 @@ static void bench_others(const struct kernel_set *k) {
     print_line(&j, "matmul_f32", 128, s, 2.0 * 128 * 1024 * 640);
     j.n = 256;
     for (uint32_t keys = 64; keys <= 2048; keys *= 2) {
-        j.run = (struct kv_run){.keys = j.y, .values = j.y + (size_t)keys * 256, .count = keys, .stride = 256};
+        j.run =
+            (struct kv_run){.keys = j.y, .values = j.y + (size_t)keys * 256, .count = keys, .stride = 256};
         s = best_s(run_attend, &j);
         print_line(&j, "attend_heads", keys, s, 4.0 * j.heads * keys * 256);
     }

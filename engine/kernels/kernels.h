@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Numbers only: pure functions on pointers with shapes, one table of functions for each instruction set, chosen once.
- * The portable table is the reference; every other one is tested against it. No function allocates, logs or can fail;
- * sizes are preconditions. Each output value is summed in an order that depends on the shape alone, so it does not
- * depend on how many rows are computed together or by how many threads. All tables take the same steps in the same
- * order with the same fused multiply-adds: their results are the same bits.
+ * Numbers only: pure functions on pointers with shapes, one table of functions for each instruction set,
+ * chosen once. The portable table is the reference; every other one is tested against it. No function
+ * allocates, logs or can fail; sizes are preconditions. Each output value is summed in an order that depends
+ * on the shape alone, so it does not depend on how many rows are computed together or by how many threads.
+ * All tables take the same steps in the same order with the same fused multiply-adds: their results are the
+ * same bits.
  */
 #ifndef BUCKLER_ENGINE_KERNELS_KERNELS_H
 #define BUCKLER_ENGINE_KERNELS_KERNELS_H
@@ -28,7 +29,7 @@ enum tensor_type {
 };
 
 struct tensor_type_info {
-    const char *name;     /* "Q4_K" */
+    const char *name; /* "Q4_K" */
     uint32_t block_values;
     uint32_t block_bytes;
 };
@@ -36,9 +37,11 @@ struct tensor_type_info {
 /* NULL for a type that this build does not know. */
 const struct tensor_type_info *tensor_type_info(uint32_t type);
 
-/* ---- packed weights --------------------------------------------------------------------------------------------
- * A matrix W [rows, cols] repacked at load into panels of PANEL_ROWS rows whose values are unsigned bytes with an f32
- * scale (and, for asymmetric types, an f32 minimum) for each block of `block` columns: W = scale · (q − zero) − min.
+/* ---- packed weights
+ * -------------------------------------------------------------------------------------------- A matrix W
+ * [rows, cols] repacked at load into panels of PANEL_ROWS rows whose values are unsigned bytes with an f32
+ * scale (and, for asymmetric types, an f32 minimum) for each block of `block` columns: W = scale · (q − zero)
+ * − min.
  */
 enum { PANEL_ROWS = 16 };
 
@@ -56,30 +59,33 @@ struct kv_run {
     uint32_t stride;
 };
 
-/* Activations quantised for the product: signed bytes with an f32 scale for each block of 32 columns, and block sums. */
+/* Activations quantised for the product: signed bytes with an f32 scale for each block of 32 columns, and
+ * block sums. */
 struct kernel_set {
     const char *name; /* "portable", "avx2", "avx512" */
 
-    /* out [count] = the first `count` values of a stored row, as f32 (spec gemma-models 7); `row` points to a block
-     * and count is a multiple of the block size. */
+    /* out [count] = the first `count` values of a stored row, as f32 (spec gemma-models 7); `row` points to a
+     * block and count is a multiple of the block size. */
     void (*dequantize)(enum tensor_type type, const void *row, size_t count, float *out);
 
-    /* bytes of `data` for a matrix of this type and shape, `cols` a multiple of 32; 0 when this type has no packed
-     * form (F32 F16 BF16) */
+    /* bytes of `data` for a matrix of this type and shape, `cols` a multiple of 32; 0 when this type has no
+     * packed form (F32 F16 BF16) */
     size_t (*packed_bytes)(enum tensor_type type, uint32_t rows, uint32_t cols);
 
-    /* fills data for the panels [first_panel, end_panel) from the stored rows; panels are independent (threads) */
+    /* fills data for the panels [first_panel, end_panel) from the stored rows; panels are independent
+     * (threads) */
     void (*pack)(struct packed_matrix *w, const void *stored, uint32_t first_panel, uint32_t end_panel);
 
     /* bytes of one quantised activation row of `cols` values (64-byte multiple) */
     size_t (*activation_bytes)(uint32_t cols);
 
-    /* x [rows, cols] f32 with a stride of x_stride floats → q, rows of activation_bytes(cols). A block of 32 columns
-     * with a NaN or an infinity makes every product of its row NaN; a block that stays below 1e-30 counts as zero. */
+    /* x [rows, cols] f32 with a stride of x_stride floats → q, rows of activation_bytes(cols). A block of 32
+     * columns with a NaN or an infinity makes every product of its row NaN; a block that stays below 1e-30
+     * counts as zero. */
     void (*quantize_rows)(const float *x, size_t x_stride, uint32_t rows, uint32_t cols, void *q);
 
-    /* out[r · out_stride + p] = Σ_c W[p][c] · x[r][c] for the panels [first_panel, end_panel), all `rows` of q; panel n
-     * holds the p from n · PANEL_ROWS on */
+    /* out[r · out_stride + p] = Σ_c W[p][c] · x[r][c] for the panels [first_panel, end_panel), all `rows` of
+     * q; panel n holds the p from n · PANEL_ROWS on */
     void (*matmul)(const struct packed_matrix *w, const void *q, uint32_t rows, uint32_t first_panel,
                    uint32_t end_panel, float *out, size_t out_stride);
 
@@ -103,16 +109,18 @@ struct kernel_set {
     void (*rope)(float *x, const float *cosines, const float *sines, size_t n);
 
     /* Attention of one query head over a list of key/value runs (pages), online softmax, f32.
-     * q [head_size] (already scaled), a multiple of 16; runs in path order; out [head_size]. At least one key. */
+     * q [head_size] (already scaled), a multiple of 16; runs in path order; out [head_size]. At least one
+     * key. */
     void (*attend)(const float *q, const struct kv_run *runs, size_t run_count, size_t head_size, float *out);
 
-    /* The same for `heads` query heads that share the kv head, at q + h · head_size and out + h · head_size: the bits of
-     * `attend` for each, faster. Keys are taken in path order, however the runs are cut. */
+    /* The same for `heads` query heads that share the kv head, at q + h · head_size and out + h · head_size:
+     * the bits of `attend` for each, faster. Keys are taken in path order, however the runs are cut. */
     void (*attend_heads)(const float *q, uint32_t heads, const struct kv_run *runs, size_t run_count,
                          size_t head_size, float *out);
 };
 
-/* The table for `name`, or the best this processor runs when name is NULL; NULL when unknown or not runnable here. */
+/* The table for `name`, or the best this processor runs when name is NULL; NULL when unknown or not runnable
+ * here. */
 const struct kernel_set *kernel_choose(const char *name);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Every kernel that computes in f32, written once over struct lanes. A table's file includes its lanes first and then
- * this; as all lanes agree bit for bit, so do the tables. Sums run in 16 lanes over the index, then across the lanes.
+ * Every kernel that computes in f32, written once over struct lanes. A table's file includes its lanes first
+ * and then this; as all lanes agree bit for bit, so do the tables. Sums run in 16 lanes over the index, then
+ * across the lanes.
  */
 #ifndef BUCKLER_ENGINE_KERNELS_LANE_KERNELS_H
 #define BUCKLER_ENGINE_KERNELS_LANE_KERNELS_H
@@ -13,6 +14,8 @@
 
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/layout.h"
+#include "engine/kernels/pack.h"
+#include "engine/kernels/ref/blocks.h"
 
 /* e^x within 1e-7; below −87 it stays at e^−87 and above 88 at e^88. NaN stays NaN. */
 static inline struct lanes lanes_exp(struct lanes x) {
@@ -37,11 +40,27 @@ static inline struct lanes lanes_exp(struct lanes x) {
     return lanes_mul(p, lanes_exp2_whole(n));
 }
 
+/* Q8_0 by lanes, because whole vocabularies are stored so and read row by row; the others need no speed. */
+static void dequantize(enum tensor_type type, const void *row, size_t count, float *out) {
+    const uint8_t *block = row;
+
+    if (type != TENSOR_Q8_0) {
+        kernel_dequantize(type, row, count, out);
+        return;
+    }
+    for (size_t at = 0; at < count; at += BLOCK_COLS, block += 2 + BLOCK_COLS) {
+        struct lanes scale = lanes_set(float_of_half((uint16_t)(block[0] | block[1] << 8)));
+
+        lanes_store(out + at, lanes_mul(scale, lanes_load_bytes((const int8_t *)block + 2)));
+        lanes_store(out + at + LANES, lanes_mul(scale, lanes_load_bytes((const int8_t *)block + 2 + LANES)));
+    }
+}
+
 enum { BLOCKS_TOGETHER = 8 };
 
 /* One block from its rounded values; the sums are NaN when a value was not finite. */
-static void write_block(struct activation_block *to, struct lanes low, struct lanes high, float scale, float sum_low,
-                        float sum_high) {
+static void write_block(struct activation_block *to, struct lanes low, struct lanes high, float scale,
+                        float sum_low, float sum_high) {
     float sum = sum_low + sum_high;
 
     if (sum != sum) {
@@ -153,7 +172,8 @@ static void matmul_f32(const float *w, uint32_t cols, const float *x, size_t x_s
     const float *b[DOT_TILE];
     float sums[DOT_TILE * DOT_TILE];
 
-    /* 128 rows of x at a time stay in the cache while the weights pass; a tile at the edge repeats its last row. */
+    /* 128 rows of x at a time stay in the cache while the weights pass; a tile at the edge repeats its last
+     * row. */
     for (uint32_t r0 = 0; r0 < rows; r0 += 128) {
         uint32_t r_end = r0 + least(128, rows - r0);
 
@@ -262,8 +282,9 @@ static void rope(float *x, const float *cosines, const float *sines, size_t n) {
     }
 }
 
-/* ---- attention: DOT_TILE heads and 32 keys at a time, counted from the first key, so that neither the cutting into
- * runs nor the number of heads changes a sum ---------------------------------------------------------------------- */
+/* ---- attention: DOT_TILE heads and 32 keys at a time, counted from the first key, so that neither the
+ * cutting into runs nor the number of heads changes a sum
+ * ---------------------------------------------------------------------- */
 
 enum { ATTEND_KEYS = 32 };
 
@@ -326,8 +347,8 @@ static void attend_weights(struct attend_state *s, uint32_t count, float scores[
 
 /* out = out · old + Σ weight · value, in key order, for `width` lanes of each head from column `at` on. */
 static inline void attend_columns(const struct attend_state *s, const float *const values[ATTEND_KEYS],
-                                  uint32_t count, float weights[DOT_TILE][ATTEND_KEYS], const float *old, size_t at,
-                                  int width) {
+                                  uint32_t count, float weights[DOT_TILE][ATTEND_KEYS], const float *old,
+                                  size_t at, int width) {
     struct lanes sums[DOT_TILE][VALUE_TILE];
 
     for (int h = 0; h < DOT_TILE; h++) {
@@ -415,7 +436,8 @@ static void attend_heads(const float *q, uint32_t heads, const struct kv_run *ru
     }
 }
 
-static void attend(const float *q, const struct kv_run *runs, size_t run_count, size_t head_size, float *out) {
+static void attend(const float *q, const struct kv_run *runs, size_t run_count, size_t head_size,
+                   float *out) {
     attend_heads(q, 1, runs, run_count, head_size, out);
 }
 

@@ -2,15 +2,16 @@
  *
  * Packed weights and quantised activations to the byte; the same for all instruction sets.
  *
- * A panel holds 16 rows of the matrix, block after block of 32 columns: 16 scales, for some types a second vector of 16,
- * and 512 weight bytes in 8 steps of [16 rows][4 columns], so that one 64-byte load meets one broadcast of 4
- * activations. Three forms:
+ * A panel holds 16 rows of the matrix, block after block of 32 columns: 16 scales, for some types a second
+ * vector of 16, and 512 weight bytes in 8 steps of [16 rows][4 columns], so that one 64-byte load meets one
+ * broadcast of 4 activations. Three forms:
  *
  *   symmetric      W = scale · (q − 128)                     Q4_0 Q5_0 Q8_0
  *   asymmetric     W = scale · q − minimum                   Q5_1 Q4_K Q5_K
  *   halves         W = scale of the half · (q − 128)         Q6_K, whose scales hold for 16 columns
  *
- * The zero of 128, whatever the stored type's own is, lets the activations carry −128 · Σq ready to start the integer sum with.
+ * The zero of 128, whatever the stored type's own is, lets the activations carry −128 · Σq ready to start the
+ * integer sum with.
  *
  * An activation row is a sequence of blocks of 32 columns with what the product needs beside the bytes.
  */
@@ -72,9 +73,9 @@ static inline size_t activation_row_bytes(uint32_t cols) {
     return (bytes + 63) / 64 * 64;
 }
 
-/* How the sums are cut so that activations stay in a level-2 cache with a piece of a panel while all panels pass: row
- * chunks, and inside them column chunks whose partial sums wait in `out`. Adding on from an f32 that was stored and
- * loaded gives the bits of one that was not, so the cut shows in no result. */
+/* How the sums are cut so that activations stay in a level-2 cache with a piece of a panel while all panels
+ * pass: row chunks, and inside them column chunks whose partial sums wait in `out`. Adding on from an f32
+ * that was stored and loaded gives the bits of one that was not, so the cut shows in no result. */
 struct cut {
     uint32_t rows;   /* activation rows at once */
     uint32_t blocks; /* blocks of columns at once */

@@ -11,7 +11,8 @@ extern const struct kernel_set kernel_set_portable;
 extern const struct kernel_set kernel_set_avx2;
 extern const struct kernel_set kernel_set_avx512;
 
-/* Table number `index` of those this processor runs, the best first and the portable one last; NULL beyond it. */
+/* Table number `index` of those this processor runs, the best first and the portable one last; NULL beyond
+ * it. */
 const struct kernel_set *kernel_runnable(size_t index);
 
 #endif

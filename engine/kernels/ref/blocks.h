@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One decoder of stored blocks for both users: 32 values as unsigned bytes with their scales, in the convention of
- * layout.h. Every product scale · q is rounded once, as in the reference decoder.
+ * One decoder of stored blocks for both users: 32 values as unsigned bytes with their scales, in the
+ * convention of layout.h. Every product scale · q is rounded once, as in the reference decoder.
  */
 #ifndef BUCKLER_ENGINE_KERNELS_REF_BLOCKS_H
 #define BUCKLER_ENGINE_KERNELS_REF_BLOCKS_H

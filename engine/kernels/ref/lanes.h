@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Sixteen floats and what one does with them: the portable meaning of every operation that lane_kernels.h uses.
- * x86/avx2_lanes.h and x86/avx512_lanes.h do the same in registers, bit for bit.
+ * Sixteen floats and what one does with them: the portable meaning of every operation that lane_kernels.h
+ * uses. x86/avx2_lanes.h and x86/avx512_lanes.h do the same in registers, bit for bit.
  */
 #ifndef BUCKLER_ENGINE_KERNELS_REF_LANES_H
 #define BUCKLER_ENGINE_KERNELS_REF_LANES_H
@@ -126,6 +126,14 @@ static inline struct lanes lanes_exp2_whole(struct lanes n) {
         memcpy(&n.v[i], &bits, sizeof(bits));
     }
     return n;
+}
+
+static inline struct lanes lanes_load_bytes(const int8_t *p) {
+    struct lanes r;
+    for (int i = 0; i < LANES; i++) {
+        r.v[i] = p[i];
+    }
+    return r;
 }
 
 /* Whole numbers of at most seven bits and sign, as bytes */

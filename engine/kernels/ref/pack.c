@@ -8,11 +8,11 @@
 
 const struct tensor_type_info *tensor_type_info(uint32_t type) {
     static const struct tensor_type_info infos[] = {
-        [TENSOR_F32] = {"F32", 1, 4},        [TENSOR_F16] = {"F16", 1, 2},
-        [TENSOR_Q4_0] = {"Q4_0", 32, 18},    [TENSOR_Q5_0] = {"Q5_0", 32, 22},
-        [TENSOR_Q5_1] = {"Q5_1", 32, 24},    [TENSOR_Q8_0] = {"Q8_0", 32, 34},
-        [TENSOR_Q4_K] = {"Q4_K", 256, 144},  [TENSOR_Q5_K] = {"Q5_K", 256, 176},
-        [TENSOR_Q6_K] = {"Q6_K", 256, 210},  [TENSOR_BF16] = {"BF16", 1, 2},
+        [TENSOR_F32] = {"F32", 1, 4},       [TENSOR_F16] = {"F16", 1, 2},
+        [TENSOR_Q4_0] = {"Q4_0", 32, 18},   [TENSOR_Q5_0] = {"Q5_0", 32, 22},
+        [TENSOR_Q5_1] = {"Q5_1", 32, 24},   [TENSOR_Q8_0] = {"Q8_0", 32, 34},
+        [TENSOR_Q4_K] = {"Q4_K", 256, 144}, [TENSOR_Q5_K] = {"Q5_K", 256, 176},
+        [TENSOR_Q6_K] = {"Q6_K", 256, 210}, [TENSOR_BF16] = {"BF16", 1, 2},
     };
 
     if (type >= sizeof(infos) / sizeof(infos[0]) || !infos[type].name) {
@@ -113,7 +113,8 @@ void kernel_pack(struct packed_matrix *w, const void *stored, uint32_t first_pan
                     struct panel_block *block = (struct panel_block *)(void *)(to + b * block_bytes);
                     place(&values, r, block->scales, NULL, block->q);
                 } else {
-                    struct panel_block_pair *block = (struct panel_block_pair *)(void *)(to + b * block_bytes);
+                    struct panel_block_pair *block =
+                        (struct panel_block_pair *)(void *)(to + b * block_bytes);
                     place(&values, r, block->scales, block->second, block->q);
                 }
             }

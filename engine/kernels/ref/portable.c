@@ -20,7 +20,8 @@ static int32_t half_dot(uint8_t q[BLOCK_STEPS][PANEL_ROWS][STEP_COLS], int p, co
     return sum;
 }
 
-static float row_dot(uint8_t *panel, enum panel_form form, uint32_t blocks, int p, const struct activation_block *x) {
+static float row_dot(uint8_t *panel, enum panel_form form, uint32_t blocks, int p,
+                     const struct activation_block *x) {
     float sum = 0;
 
     for (uint32_t b = 0; b < blocks; b++, panel += panel_block_bytes(form), x++) {
@@ -68,7 +69,7 @@ static void matmul(const struct packed_matrix *w, const void *q, uint32_t rows, 
 
 const struct kernel_set kernel_set_portable = {
     .name = "portable",
-    .dequantize = kernel_dequantize,
+    .dequantize = dequantize,
     .packed_bytes = kernel_packed_bytes,
     .pack = kernel_pack,
     .activation_bytes = kernel_activation_bytes,

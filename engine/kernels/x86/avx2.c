@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The table for AVX2 with FMA. vpmaddubsw adds two products of an unsigned and a signed byte into 16 bits and
- * saturates there, so each type says how many of these sums fit: with the type's own zero the weights are at most 15,
- * 31 or 63, and 8, 4 or 2 steps can be added before they widen. Eight-bit weights take their sign to the activations
- * instead: 2 · 128 · 127 fits.
+ * saturates there, so each type says how many of these sums fit: with the type's own zero the weights are at
+ * most 15, 31 or 63, and 8, 4 or 2 steps can be added before they widen. Eight-bit weights take their sign to
+ * the activations instead: 2 · 128 · 127 fits.
  */
 #include "engine/kernels/x86/avx2_lanes.h"
 
@@ -85,7 +85,7 @@ INLINE void add_steps(struct weights t, int count, const uint8_t *q, int first, 
 /* What the integer sum starts with: −zero · Σq of the activations. */
 INLINE struct eights start(struct weights t, int32_t offset) {
     __m256i value = t.form == PANEL_ASYMMETRIC || t.zero == 128 ? _mm256_setzero_si256()
-                                                                 : _mm256_set1_epi32(offset / 128 * t.zero);
+                                                                : _mm256_set1_epi32(offset / 128 * t.zero);
     return (struct eights){value, value};
 }
 
@@ -143,7 +143,9 @@ INLINE void tile(struct weights t, int count, const struct piece *piece, const u
 
     for (int r = 0; r < count; r++) {
         const float *from = out + (size_t)r * piece->out_stride;
-        sums[r] = !piece->resume ? lanes_set(0) : whole ? lanes_load(from) : lanes_load_first(from, piece->panel_rows);
+        sums[r] = !piece->resume ? lanes_set(0)
+                  : whole        ? lanes_load(from)
+                                 : lanes_load_first(from, piece->panel_rows);
     }
     for (uint32_t b = 0; b < piece->blocks; b++) {
         block_rows(t, count, panel, x, piece->row_bytes, sums);
@@ -159,7 +161,8 @@ INLINE void tile(struct weights t, int count, const struct piece *piece, const u
     }
 }
 
-INLINE void all_rows(struct weights t, const struct piece *piece, const uint8_t *x, uint32_t rows, float *out) {
+INLINE void all_rows(struct weights t, const struct piece *piece, const uint8_t *x, uint32_t rows,
+                     float *out) {
     for (; rows >= TILE; rows -= TILE, x += TILE * piece->row_bytes, out += TILE * piece->out_stride) {
         tile(t, TILE, piece, x, out);
     }
@@ -225,7 +228,7 @@ static void matmul(const struct packed_matrix *w, const void *q, uint32_t rows, 
 
 const struct kernel_set kernel_set_avx2 = {
     .name = "avx2",
-    .dequantize = kernel_dequantize,
+    .dequantize = dequantize,
     .packed_bytes = kernel_packed_bytes,
     .pack = kernel_pack,
     .activation_bytes = kernel_activation_bytes,

@@ -95,6 +95,12 @@ static inline struct lanes lanes_exp2_whole(struct lanes n) {
     return (struct lanes){exp2_whole8(n.low), exp2_whole8(n.high)};
 }
 
+static inline struct lanes lanes_load_bytes(const int8_t *p) {
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return (struct lanes){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
+                          _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)))};
+}
+
 static inline void lanes_store_bytes(int8_t *p, struct lanes a) {
     __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high));
     /* The pack works within 128-bit halves: put the quarters 0 2 1 3 into order. */

@@ -21,12 +21,14 @@ static inline __attribute__((always_inline)) __m512i broadcast4(const void *p) {
     return _mm512_set1_epi32(four);
 }
 
-/* Four rows side by side: one row's sum is a chain, and four chains hide each other's latency. Rows beyond `count` do not
- * exist; all branches are decided by the compiler. */
+/* Four rows side by side: one row's sum is a chain, and four chains hide each other's latency. Rows beyond
+ * `count` do not exist; all branches are decided by the compiler. */
 #define STEP4(half, n)                                                                                       \
     half##0 = _mm512_dpbusd_epi32(half##0, w->q##n, broadcast4(x0->q + STEP_COLS * (n)));                    \
-    half##1 = count > 1 ? _mm512_dpbusd_epi32(half##1, w->q##n, broadcast4(x1->q + STEP_COLS * (n))) : half##1; \
-    half##2 = count > 2 ? _mm512_dpbusd_epi32(half##2, w->q##n, broadcast4(x2->q + STEP_COLS * (n))) : half##2; \
+    half##1 =                                                                                                \
+        count > 1 ? _mm512_dpbusd_epi32(half##1, w->q##n, broadcast4(x1->q + STEP_COLS * (n))) : half##1;    \
+    half##2 =                                                                                                \
+        count > 2 ? _mm512_dpbusd_epi32(half##2, w->q##n, broadcast4(x2->q + STEP_COLS * (n))) : half##2;    \
     half##3 = count > 3 ? _mm512_dpbusd_epi32(half##3, w->q##n, broadcast4(x3->q + STEP_COLS * (n))) : half##3
 
 static inline __attribute__((always_inline)) __m512 finish(enum panel_form form, const struct block512 *w,
@@ -42,7 +44,8 @@ static inline __attribute__((always_inline)) __m512 finish(enum panel_form form,
     return _mm512_fmadd_ps(part, _mm512_set1_ps(x->scale), sum);
 }
 
-static inline __attribute__((always_inline)) __m512i start(enum panel_form form, const struct activation_block *x) {
+static inline __attribute__((always_inline)) __m512i start(enum panel_form form,
+                                                           const struct activation_block *x) {
     switch (form) {
     case PANEL_SYMMETRIC:
         return _mm512_set1_epi32(x->offset);
@@ -103,11 +106,11 @@ struct piece {
     bool resume;    /* the sums go on from what `out` holds */
 };
 
-/* The piece with `count` (1 … 16) rows of activations. The first tile that meets a piece asks for the weights four
- * blocks ahead: while 16 rows pass over a block, the processor's own prefetch falls asleep. A single row reads so fast
- * that asking only gets in its way. */
-static inline __attribute__((always_inline)) void tile(enum panel_form form, int count, bool fetch,
-                                                       const struct piece *piece, const uint8_t *x, float *out) {
+/* The piece with `count` (1 … 16) rows of activations. The first tile that meets a piece asks for the weights
+ * four blocks ahead: while 16 rows pass over a block, the processor's own prefetch falls asleep. A single row
+ * reads so fast that asking only gets in its way. */
+static inline __attribute__((always_inline)) void
+tile(enum panel_form form, int count, bool fetch, const struct piece *piece, const uint8_t *x, float *out) {
     size_t block_bytes = panel_block_bytes(form);
     const uint8_t *panel = piece->panel;
     size_t row_bytes = piece->row_bytes;
@@ -199,7 +202,9 @@ static void matmul(const struct packed_matrix *w, const void *q, uint32_t rows, 
                    uint32_t end_panel, float *out, size_t out_stride) {
     enum panel_form form = panel_form_of(w->type);
     void (*multiply)(const struct piece *piece, const uint8_t *x, uint32_t rows, float *out) =
-        form == PANEL_SYMMETRIC ? symmetric_rows : form == PANEL_ASYMMETRIC ? asymmetric_rows : halves_rows;
+        form == PANEL_SYMMETRIC    ? symmetric_rows
+        : form == PANEL_ASYMMETRIC ? asymmetric_rows
+                                   : halves_rows;
     uint32_t blocks = w->cols / BLOCK_COLS;
     size_t block_bytes = panel_block_bytes(form);
     struct cut cut = cut_of(rows, w->cols);
@@ -224,7 +229,7 @@ static void matmul(const struct packed_matrix *w, const void *q, uint32_t rows, 
 
 const struct kernel_set kernel_set_avx512 = {
     .name = "avx512",
-    .dequantize = kernel_dequantize,
+    .dequantize = dequantize,
     .packed_bytes = kernel_packed_bytes,
     .pack = kernel_pack,
     .activation_bytes = kernel_activation_bytes,

@@ -80,6 +80,11 @@ static inline struct lanes lanes_exp2_whole(struct lanes n) {
     return (struct lanes){_mm512_castsi512_ps(_mm512_slli_epi32(exponent, 23))};
 }
 
+static inline struct lanes lanes_load_bytes(const int8_t *p) {
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return (struct lanes){_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))};
+}
+
 static inline void lanes_store_bytes(int8_t *p, struct lanes a) {
     _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a.v)));
 }

@@ -69,8 +69,8 @@ static inline uint8_t *random_stored(uint64_t *state, enum tensor_type type, uin
 }
 
 /* `stored` packed whole; NULL when memory is out. */
-static inline void *packed_data(const struct kernel_set *k, enum tensor_type type, const void *stored, uint32_t rows,
-                                uint32_t cols, struct packed_matrix *ret) {
+static inline void *packed_data(const struct kernel_set *k, enum tensor_type type, const void *stored,
+                                uint32_t rows, uint32_t cols, struct packed_matrix *ret) {
     *ret = (struct packed_matrix){.rows = rows, .cols = cols, .type = type};
     ret->data = aligned_alloc(64, k->packed_bytes(type, rows, cols));
     if (ret->data) {

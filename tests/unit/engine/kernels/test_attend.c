@@ -90,7 +90,7 @@ static void test_is_a_softmax_and_the_same_bits_in_every_set(void **state) {
             for (size_t i = 0; i < a.size; i++) {
                 assert_true(fabs(a.expected[i] - expected[i]) <= 4e-6);
             }
-            FOR_EACH_SET (k) {
+            FOR_EACH_SET(k) {
                 k->attend(a.q, &run, 1, a.size, a.out);
                 assert_memory_equal(a.out, a.expected, a.size * sizeof(float));
             }
@@ -101,7 +101,7 @@ static void test_is_a_softmax_and_the_same_bits_in_every_set(void **state) {
 
 static void test_cutting_the_keys_into_runs_changes_nothing(void **state) {
     (void)state;
-    FOR_EACH_SET (k) {
+    FOR_EACH_SET(k) {
         struct attention a;
         struct kv_run whole;
         struct kv_run runs[MOST_KEYS];
@@ -127,7 +127,7 @@ static void test_cutting_the_keys_into_runs_changes_nothing(void **state) {
 
 static void test_heads_together_give_the_bits_of_each_alone(void **state) {
     (void)state;
-    FOR_EACH_SET (k) {
+    FOR_EACH_SET(k) {
         struct attention a;
         struct kv_run run;
 
@@ -149,7 +149,7 @@ static void test_heads_together_give_the_bits_of_each_alone(void **state) {
 
 static void test_keys_may_lie_apart(void **state) {
     (void)state;
-    FOR_EACH_SET (k) {
+    FOR_EACH_SET(k) {
         struct attention a;
         struct kv_run dense;
         struct kv_run sparse;
@@ -173,7 +173,7 @@ static void test_keys_may_lie_apart(void **state) {
 
 static void test_huge_scores_neither_overflow_nor_drown(void **state) {
     (void)state;
-    FOR_EACH_SET (k) {
+    FOR_EACH_SET(k) {
         struct attention a;
         struct kv_run run;
         double expected[MOST_SIZE];
@@ -194,7 +194,7 @@ static void test_what_is_not_a_number_spreads_to_the_whole_head(void **state) {
     static const uint32_t places[] = {0, 20, 40, 44};
 
     (void)state;
-    FOR_EACH_SET (k) {
+    FOR_EACH_SET(k) {
         for (size_t p = 0; p < sizeof(places) / sizeof(places[0]); p++) {
             struct attention a;
             struct kv_run run;

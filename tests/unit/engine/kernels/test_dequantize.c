@@ -10,9 +10,11 @@
 
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/ref/blocks.h"
+#include "tests/unit/engine/kernels/sets_under_test.h"
 
-/* Values of the reference decoder for the block b[k] = (37k + 11) mod 256 with d = 0.0999755859375 and, where there is a
- * second half-precision field, 0.199951171875 there. The weighted sum adds f32 products (i + 1) · y in f64. */
+/* Values of the reference decoder for the block b[k] = (37k + 11) mod 256 with d = 0.0999755859375 and, where
+ * there is a second half-precision field, 0.199951171875 there. The weighted sum adds f32 products (i + 1) ·
+ * y in f64. */
 struct golden {
     enum tensor_type type;
     int first_field, second_field;
@@ -24,23 +26,85 @@ struct golden {
 };
 
 static const struct golden goldens[] = {
-    {TENSOR_Q4_0, 0, -1, -2.0994873, -51.7873535,
-     {{0, -0.299926758F}, {1, 0.199951172F}, {15, -0.799804688F}, {16, -0.299926758F}, {31, 0}, {17, -0.0999755859F}}},
-    {TENSOR_Q5_0, 0, -1, 1.49963379, 11.1972656,
-     {{0, 0.899780273F}, {1, -0.199951172F}, {15, -1.19970703F}, {16, 1.3996582F}, {31, 0.0999755859F}, {17, 0}}},
-    {TENSOR_Q5_1, 0, 2, 56.8861084, 895.481323,
+    {TENSOR_Q4_0,
+     0,
+     -1,
+     -2.0994873,
+     -51.7873535,
+     {{0, -0.299926758F},
+      {1, 0.199951172F},
+      {15, -0.799804688F},
+      {16, -0.299926758F},
+      {31, 0},
+      {17, -0.0999755859F}}},
+    {TENSOR_Q5_0,
+     0,
+     -1,
+     1.49963379,
+     11.1972656,
+     {{0, 0.899780273F},
+      {1, -0.199951172F},
+      {15, -1.19970703F},
+      {16, 1.3996582F},
+      {31, 0.0999755859F},
+      {17, 0}}},
+    {TENSOR_Q5_1,
+     0,
+     2,
+     56.8861084,
+     895.481323,
      {{0, 2.0994873F}, {1, 2.59936523F}, {15, 3.19921875F}, {16, 2.0994873F}, {31, 0.699829102F}}},
-    {TENSOR_Q8_0, 0, -1, -17.5957031, -807.802734,
+    {TENSOR_Q8_0,
+     0,
+     -1,
+     -17.5957031,
+     -807.802734,
      {{0, 8.4979248F}, {1, 12.1970215F}, {15, -12.796875F}, {16, -9.09777832F}, {31, -4.79882812F}}},
-    {TENSOR_Q4_K, 0, 2, 4175.78027, 614420.358,
-     {{0, 23.894165F}, {1, -10.1975098F}, {15, 8.39794922F}, {16, 23.894165F}, {31, 8.39794922F}, {32, -2.79931641F},
-      {64, 32.8919678F}, {128, 40.4901123F}, {200, 11.2972412F}, {255, -0.399902344F}}},
-    {TENSOR_Q5_K, 0, 2, 10351.8721, 1459674.75,
-     {{0, 73.4820557F}, {1, -10.1975098F}, {15, 8.39794922F}, {16, 73.4820557F}, {31, 8.39794922F}, {32, 7.59814453F},
-      {64, 32.8919678F}, {128, 102.874878F}, {200, 11.2972412F}, {255, 5.59863281F}}},
-    {TENSOR_Q6_K, 208, -1, 461.087402, 78422.8561,
-     {{0, -143.065063F}, {1, 169.558594F}, {15, -31.7922363F}, {16, -43.1894531F}, {31, -9.59765625F},
-      {64, -303.925781F}, {127, 149.963379F}, {128, -35.0914307F}, {200, 108.873413F}, {255, -5.99853516F}}},
+    {TENSOR_Q4_K,
+     0,
+     2,
+     4175.78027,
+     614420.358,
+     {{0, 23.894165F},
+      {1, -10.1975098F},
+      {15, 8.39794922F},
+      {16, 23.894165F},
+      {31, 8.39794922F},
+      {32, -2.79931641F},
+      {64, 32.8919678F},
+      {128, 40.4901123F},
+      {200, 11.2972412F},
+      {255, -0.399902344F}}},
+    {TENSOR_Q5_K,
+     0,
+     2,
+     10351.8721,
+     1459674.75,
+     {{0, 73.4820557F},
+      {1, -10.1975098F},
+      {15, 8.39794922F},
+      {16, 73.4820557F},
+      {31, 8.39794922F},
+      {32, 7.59814453F},
+      {64, 32.8919678F},
+      {128, 102.874878F},
+      {200, 11.2972412F},
+      {255, 5.59863281F}}},
+    {TENSOR_Q6_K,
+     208,
+     -1,
+     461.087402,
+     78422.8561,
+     {{0, -143.065063F},
+      {1, 169.558594F},
+      {15, -31.7922363F},
+      {16, -43.1894531F},
+      {31, -9.59765625F},
+      {64, -303.925781F},
+      {127, 149.963379F},
+      {128, -35.0914307F},
+      {200, 108.873413F},
+      {255, -5.99853516F}}},
 };
 
 static void test_decodes_the_reference_blocks(void **state) {
@@ -61,6 +125,12 @@ static void test_decodes_the_reference_blocks(void **state) {
             memcpy(block + golden->second_field, "\x66\x32", 2);
         }
         kernel_choose("portable")->dequantize(golden->type, block, info->block_values, y);
+        FOR_EACH_SET(k) {
+            float again[256];
+
+            k->dequantize(golden->type, block, info->block_values, again);
+            assert_memory_equal(again, y, info->block_values * sizeof(float));
+        }
         for (uint32_t i = 0; i < info->block_values; i++) {
             sum += y[i];
             weighted += (float)(i + 1) * y[i];
@@ -126,8 +196,10 @@ static void test_chooses_only_tables_that_exist(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_decodes_the_reference_blocks), cmocka_unit_test(test_decodes_every_half_to_its_value),
-        cmocka_unit_test(test_decodes_plain_types),          cmocka_unit_test(test_knows_the_block_sizes),
+        cmocka_unit_test(test_decodes_the_reference_blocks),
+        cmocka_unit_test(test_decodes_every_half_to_its_value),
+        cmocka_unit_test(test_decodes_plain_types),
+        cmocka_unit_test(test_knows_the_block_sizes),
         cmocka_unit_test(test_chooses_only_tables_that_exist),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,12 +44,12 @@ static void test_dot_is_near_the_double_sum_and_the_same_in_every_set(void **sta
             magnitude += fabs((double)v.a[i] * v.b[i]);
         }
         assert_true(fabs(expected - sum) <= 1e-6 * magnitude);
-        FOR_EACH_SET (k) {
+        FOR_EACH_SET(k) {
             float dot = k->dot_f32(v.a, v.b, lengths[l]);
             assert_memory_equal(&dot, &expected, sizeof(dot));
         }
     }
-    FOR_EACH_SET (k) {
+    FOR_EACH_SET(k) {
         assert_true(k->dot_f32(v.a, v.b, 0) == 0);
         v.a[99] = NAN;
         assert_true(isnan(k->dot_f32(v.a, v.b, 100)));
@@ -75,7 +75,7 @@ static void test_rms_norm_divides_by_the_root_of_the_mean_square(void **state) {
             assert_true(fabs(v.expected[i] - y) <= 1e-6 * fabs(y));
         }
         assert_true(v.expected[n] == 12345.0F);
-        FOR_EACH_SET (k) {
+        FOR_EACH_SET(k) {
             k->rms_norm(v.a, v.b, n, 1e-6F, v.out);
             assert_memory_equal(v.out, v.expected, sizeof(v.out));
         }
@@ -86,7 +86,7 @@ static void test_rms_norm_works_in_place_and_without_a_weight(void **state) {
     struct vectors v;
 
     (void)state;
-    FOR_EACH_SET (k) {
+    FOR_EACH_SET(k) {
         float ones[100];
 
         fill(&v, 3, 2);
@@ -109,7 +109,7 @@ static void test_adds_exactly_the_asked_count(void **state) {
     struct vectors v;
 
     (void)state;
-    FOR_EACH_SET (k) {
+    FOR_EACH_SET(k) {
         for (size_t l = 0; l < LENGTHS; l++) {
             fill(&v, 4, 1);
             memcpy(v.expected, v.a, sizeof(v.a));
@@ -134,7 +134,7 @@ static void test_gelu_meets_the_reference_values(void **state) {
                               0.841191991F,  1.954597694F,  2.996362608F};
 
     (void)state;
-    FOR_EACH_SET (k) {
+    FOR_EACH_SET(k) {
         float gate[7];
         float up[7];
 
@@ -169,7 +169,7 @@ static void test_gelu_is_accurate_everywhere_and_the_same_in_every_set(void **st
             double exponent = x < 0 ? fabs(2 * sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)) : 0;
             assert_true(fabs(expected[i] - y) <= (2.5e-7 + 2e-7 * exponent) * fabs(y) + 1e-36);
         }
-        FOR_EACH_SET (k) {
+        FOR_EACH_SET(k) {
             float gate[129];
 
             for (int i = 0; i < 129; i++) {
@@ -183,7 +183,7 @@ static void test_gelu_is_accurate_everywhere_and_the_same_in_every_set(void **st
 
 static void test_gelu_saturates_and_keeps_what_is_not_a_number(void **state) {
     (void)state;
-    FOR_EACH_SET (k) {
+    FOR_EACH_SET(k) {
         float gate[20] = {1e30F, -1e30F, NAN, INFINITY, 65504.0F * 4, -65504.0F, 0, -0.0F};
         float up[20];
 
@@ -233,7 +233,7 @@ static void test_rope_turns_pairs_half_a_head_apart(void **state) {
             assert_true(fabs(expected[i + n / 2] - (b * c[i] + a * s[i])) <= 2e-7);
         }
         assert_true(expected[n] == 12345.0F);
-        FOR_EACH_SET (k) {
+        FOR_EACH_SET(k) {
             float y[257];
 
             memcpy(y, x, sizeof(x));
@@ -266,7 +266,7 @@ static void test_f32_product_is_accurate_and_independent_of_its_company(void **s
                 assert_true(fabs(expected[r * W_ROWS + p] - sum) <= 1e-6 * cols);
             }
         }
-        FOR_EACH_SET (k) {
+        FOR_EACH_SET(k) {
             float out[ROWS * W_ROWS] = {0};
 
             k->matmul_f32(w, cols, x, cols + 3, ROWS, 0, W_ROWS, out, W_ROWS);

@@ -89,7 +89,7 @@ static void test_multiplies_what_the_stored_values_say(void **state) {
     static const uint32_t shapes[][2] = {{16, 256}, {33, 512}, {5, 768}};
 
     (void)state;
-    FOR_EACH_SET (k) {
+    FOR_EACH_SET(k) {
         for (size_t t = 0; t < PACKED_TYPES; t++) {
             for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++) {
                 struct product p;
@@ -112,7 +112,7 @@ static void test_gives_the_same_bits_in_every_set(void **state) {
 
         setup(&p, portable, packed_types[t], 47, cols);
         float *expected = multiply(portable, &p);
-        FOR_EACH_SET (k) {
+        FOR_EACH_SET(k) {
             size_t q_bytes = MOST_ROWS * k->activation_bytes(cols);
             void *q = calloc(1, q_bytes);
             float *out = multiply(k, &p);
@@ -137,7 +137,7 @@ static void test_extreme_bytes_do_not_saturate(void **state) {
     static const uint8_t bytes[] = {0x00, 0xff, 0x80, 0x7f, 0x0f, 0xf0};
 
     (void)state;
-    FOR_EACH_SET (k) {
+    FOR_EACH_SET(k) {
         for (size_t t = 0; t < PACKED_TYPES; t++) {
             const struct tensor_type_info *info = tensor_type_info(packed_types[t]);
 
@@ -167,7 +167,7 @@ static void test_extreme_bytes_do_not_saturate(void **state) {
 
 static void test_a_row_does_not_depend_on_its_company(void **state) {
     (void)state;
-    FOR_EACH_SET (k) {
+    FOR_EACH_SET(k) {
         for (size_t t = 0; t < PACKED_TYPES; t++) {
             struct product p;
             float alone[64];
@@ -194,7 +194,7 @@ static void test_a_row_does_not_depend_on_its_company(void **state) {
 
 static void test_panels_may_be_split_at_will(void **state) {
     (void)state;
-    FOR_EACH_SET (k) {
+    FOR_EACH_SET(k) {
         struct product p;
 
         setup(&p, k, TENSOR_Q4_K, 75, 256);
@@ -226,7 +226,7 @@ static void test_more_rows_than_pass_at_once_change_nothing(void **state) {
 
     (void)state;
     assert_true(cut_of(rows, cols).rows < rows && cut_of(rows, cols).blocks < cols / BLOCK_COLS);
-    FOR_EACH_SET (k) {
+    FOR_EACH_SET(k) {
         uint64_t seed = 7;
         struct packed_matrix w;
         uint8_t *stored = random_stored(&seed, TENSOR_Q8_0, 21, cols);
@@ -253,7 +253,7 @@ static void test_more_rows_than_pass_at_once_change_nothing(void **state) {
 
 static void test_writes_only_the_rows_that_exist(void **state) {
     (void)state;
-    FOR_EACH_SET (k) {
+    FOR_EACH_SET(k) {
         struct product p;
         float out[MOST_ROWS][20];
 
@@ -274,7 +274,7 @@ static void test_not_a_number_is_never_lost(void **state) {
     static const float bad[] = {NAN, INFINITY, -INFINITY};
 
     (void)state;
-    FOR_EACH_SET (k) {
+    FOR_EACH_SET(k) {
         for (size_t t = 0; t < PACKED_TYPES; t++) {
             for (size_t v = 0; v < 3; v++) {
                 struct product p;
@@ -297,7 +297,7 @@ static void test_a_broken_scale_of_a_weight_is_never_lost(void **state) {
     static const uint8_t bad[][2] = {{0x00, 0x7c}, {0x00, 0x7e}}; /* infinity, NaN */
 
     (void)state;
-    FOR_EACH_SET (k) {
+    FOR_EACH_SET(k) {
         for (size_t t = 0; t < PACKED_TYPES; t++) {
             for (size_t v = 0; v < 2; v++) {
                 struct product p;
@@ -321,7 +321,7 @@ static void test_a_broken_scale_of_a_weight_is_never_lost(void **state) {
 
 static void test_quantizes_to_nearest_even_with_one_scale_a_block(void **state) {
     (void)state;
-    FOR_EACH_SET (k) {
+    FOR_EACH_SET(k) {
         _Alignas(64) float x[64] = {0};
         _Alignas(64) struct activation_block q[4];
         struct activation_block expected = {.scale = 0};
@@ -351,7 +351,7 @@ static void test_quantizes_to_nearest_even_with_one_scale_a_block(void **state) 
 
 static void test_values_too_small_for_a_scale_count_as_zero(void **state) {
     (void)state;
-    FOR_EACH_SET (k) {
+    FOR_EACH_SET(k) {
         _Alignas(64) float x[32] = {0};
         _Alignas(64) struct activation_block q[2];
 
@@ -369,7 +369,7 @@ static void test_values_too_small_for_a_scale_count_as_zero(void **state) {
 
 static void test_says_how_much_memory_a_panel_takes(void **state) {
     (void)state;
-    FOR_EACH_SET (k) {
+    FOR_EACH_SET(k) {
         assert_int_equal(k->packed_bytes(TENSOR_F32, 16, 256), 0);
         assert_int_equal(k->packed_bytes(TENSOR_F16, 16, 256), 0);
         assert_int_equal(k->packed_bytes(TENSOR_BF16, 16, 256), 0);
