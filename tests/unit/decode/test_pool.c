@@ -302,6 +302,29 @@ static void test_retires_a_worker_after_its_number_of_jobs(void **state) {
     harness_deinit(&h);
 }
 
+/* A program that never gets ready is started again and again, ever slower; jobs wait, and nothing else
+ * breaks. */
+static void test_lives_with_a_program_that_dies_at_once(void **state) {
+    struct harness h = {.loop = loop_new()};
+    struct harness_job j;
+    struct error error = {0};
+    struct decode_options options = harness_options(1);
+    (void)state;
+    options.program = "/bin/true";
+    h.children = loop_add_signal(h.loop, SIGCHLD, harness_child, &h);
+    h.guard = loop_add_timer(h.loop, harness_late, &h);
+    assert_int_equal(decode_pool_new(h.loop, &options, harness_ready, &h, &h.pool, &error), 0);
+    harness_job_init(&j, CONTENT_TEXT, "abc", 3);
+    assert_int_equal(decode_submit(h.pool, &j.job), 0);
+    harness_until(&h, h.mine >= 3);
+    assert_int_equal(h.ready, 0);
+    assert_int_equal(h.not_mine, 0);
+    assert_int_equal(j.done, 0);
+    harness_deinit(&h);
+    assert_int_equal(j.done, 0);
+    harness_job_deinit(&j);
+}
+
 static void test_refuses_limits_that_do_not_fit_the_address_space(void **state) {
     struct decode_pool *pool = NULL;
     struct error error = {0};
@@ -358,6 +381,7 @@ int main(void) {
         cmocka_unit_test(test_says_overloaded_when_the_queue_is_full),
         cmocka_unit_test(test_forgets_cancelled_jobs_and_goes_on),
         cmocka_unit_test(test_retires_a_worker_after_its_number_of_jobs),
+        cmocka_unit_test(test_lives_with_a_program_that_dies_at_once),
     };
     int bad = cmocka_run_group_tests_name("one pool", tests, set_up, tear_down);
     return bad + cmocka_run_group_tests_name("own pools", own_pools, NULL, NULL);
