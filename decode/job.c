@@ -221,6 +221,7 @@ static int worker_start(struct worker *w, struct error *reterr) {
     w->socket = spawned.socket;
     w->state = WORKER_STARTING;
     rc = send_setup(w, output_fd);
+    rc = rc == -EPIPE ? 0 : rc; /* it died already: its socket will say so, as for any other death */
     w->source = rc == 0 ? loop_add_file(pool->loop, w->socket, EPOLLIN, on_socket, w) : NULL;
     if (w->source == NULL) {
         worker_end(w);
