@@ -267,8 +267,8 @@ void policy_check(const struct policy_source *source, const char *file, struct c
                             .file = file,
                             .report = report,
                             .kinds = source->kinds != 0 ? source->kinds : CHECK_ALL_KINDS};
-    for (const struct source_classifier *c = source->classifiers;
-         c < source->classifiers + source->classifier_count; c++) {
+    for (size_t i = 0; i < source->classifier_count; i++) {
+        const struct source_classifier *c = &source->classifiers[i];
         check_classifier_id(&k, c);
         check_classifier_keys(&k, c);
         check_restriction(&k, c);

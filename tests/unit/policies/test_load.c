@@ -445,6 +445,17 @@ static void test_reports_the_mistakes_of_a_list_file_under_its_own_name(void **s
     config_report_deinit(&report);
 }
 
+/* Found by the fuzzer: nothing at all, so no classifiers to walk over. */
+static void test_refuses_an_empty_file(void **state) {
+    (void)state;
+    struct policy *p = NULL;
+    struct config_report report = {0};
+    assert_int_equal(load("", &p, &report), POLICY_E_INVALID);
+    assert_int_equal(config_report_count(&report), 1);
+    assert_string_equal(config_report_line(&report, 0), HERE ":1:1: the file holds nothing");
+    config_report_deinit(&report);
+}
+
 static void test_reports_a_file_that_is_not_there(void **state) {
     (void)state;
     struct policy *p = NULL;
@@ -485,6 +496,7 @@ int main(void) {
         cmocka_unit_test(test_denies_by_default_when_something_breaks),
         cmocka_unit_test(test_digest_is_that_of_the_digests_of_all_files),
         cmocka_unit_test(test_reports_the_mistakes_of_a_list_file_under_its_own_name),
+        cmocka_unit_test(test_refuses_an_empty_file),
         cmocka_unit_test(test_reports_a_file_that_is_not_there),
         cmocka_unit_test(test_loads_every_shipped_policy),
     };
