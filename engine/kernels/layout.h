@@ -2,13 +2,14 @@
  *
  * Packed weights and quantised activations to the byte; the same for all instruction sets.
  *
- * A panel holds 16 rows of the matrix, block after block of 32 columns: 16 scales, for some types a second
- * vector of 16, and 512 weight bytes in 8 steps of [16 rows][4 columns], so that one 64-byte load meets one
- * broadcast of 4 activations. Three forms:
+ * A panel holds 16 rows of the matrix, block after block of 32 columns: 16 scales, for most types a second
+ * vector of 16, and the weights in 8 steps of [16 rows][4 columns], so that one 64-byte load meets one
+ * broadcast of 4 activations. Four forms:
  *
- *   symmetric      W = scale · (q − 128)                     Q4_0 Q5_0 Q8_0
- *   asymmetric     W = scale · q − minimum                   Q5_1 Q4_K Q5_K
- *   halves         W = scale of the half · (q − 128)         Q6_K, whose scales hold for 16 columns
+ *   symmetric      W = scale · (q − 128), bytes              Q5_0 Q8_0
+ *   asymmetric     W = scale · q − minimum, bytes            Q5_1 Q5_K
+ *   nibbles        the same in half bytes                   Q4_0 Q4_K
+ *   halves         W = scale of the half · (q − 128), bytes  Q6_K, whose scales hold for 16 columns
  *
  * The zero of 128, whatever the stored type's own is, lets the activations carry −128 · Σq ready to start the
  * integer sum with.
@@ -18,6 +19,7 @@
 #ifndef BUCKLER_ENGINE_KERNELS_LAYOUT_H
 #define BUCKLER_ENGINE_KERNELS_LAYOUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,7 +27,7 @@
 
 enum { BLOCK_COLS = 32, BLOCK_STEPS = 8, STEP_COLS = 4 };
 
-enum panel_form { PANEL_NONE, PANEL_SYMMETRIC, PANEL_ASYMMETRIC, PANEL_HALVES };
+enum panel_form { PANEL_NONE, PANEL_SYMMETRIC, PANEL_ASYMMETRIC, PANEL_NIBBLES, PANEL_HALVES };
 
 struct panel_block {
     float scales[PANEL_ROWS];
@@ -36,6 +38,13 @@ struct panel_block_pair {
     float scales[PANEL_ROWS];
     float second[PANEL_ROWS]; /* asymmetric: the minima; halves: the scales of columns 16 … 31 */
     uint8_t q[BLOCK_STEPS][PANEL_ROWS][STEP_COLS];
+};
+
+struct panel_block_nibbles {
+    float scales[PANEL_ROWS];
+    float second[PANEL_ROWS]; /* the minima */
+    uint8_t q[BLOCK_STEPS / 2][PANEL_ROWS]
+             [STEP_COLS]; /* step s in the low halves, step s + 4 in the high ones */
 };
 
 struct activation_block {
@@ -49,14 +58,15 @@ struct activation_block {
 
 static inline enum panel_form panel_form_of(enum tensor_type type) {
     switch (type) {
-    case TENSOR_Q4_0:
     case TENSOR_Q5_0:
     case TENSOR_Q8_0:
         return PANEL_SYMMETRIC;
     case TENSOR_Q5_1:
-    case TENSOR_Q4_K:
     case TENSOR_Q5_K:
         return PANEL_ASYMMETRIC;
+    case TENSOR_Q4_0:
+    case TENSOR_Q4_K:
+        return PANEL_NIBBLES;
     case TENSOR_Q6_K:
         return PANEL_HALVES;
     default:
@@ -64,8 +74,24 @@ static inline enum panel_form panel_form_of(enum tensor_type type) {
     }
 }
 
+static inline bool panel_has_minima(enum panel_form form) {
+    return form == PANEL_ASYMMETRIC || form == PANEL_NIBBLES;
+}
+
 static inline size_t panel_block_bytes(enum panel_form form) {
-    return form == PANEL_SYMMETRIC ? sizeof(struct panel_block) : sizeof(struct panel_block_pair);
+    switch (form) {
+    case PANEL_SYMMETRIC:
+        return sizeof(struct panel_block);
+    case PANEL_NIBBLES:
+        return sizeof(struct panel_block_nibbles);
+    default:
+        return sizeof(struct panel_block_pair);
+    }
+}
+
+/* Where the weights begin in a block. */
+static inline size_t panel_block_scale_bytes(enum panel_form form) {
+    return (form == PANEL_SYMMETRIC ? 1 : 2) * PANEL_ROWS * sizeof(float);
 }
 
 static inline size_t activation_row_bytes(uint32_t cols) {

@@ -30,10 +30,10 @@ static uint32_t u32_at(const uint8_t *bytes) {
 }
 
 /* Value j takes the low nibble of byte j, value j + 16 the high one. */
-static void nibbles(const uint8_t *bytes, uint8_t bias, uint8_t q[BLOCK_COLS]) {
+static void nibbles(const uint8_t *bytes, uint8_t q[BLOCK_COLS]) {
     for (int j = 0; j < 16; j++) {
-        q[j] = (uint8_t)((bytes[j] & 15) + bias);
-        q[j + 16] = (uint8_t)((bytes[j] >> 4) + bias);
+        q[j] = bytes[j] & 15;
+        q[j + 16] = bytes[j] >> 4;
     }
 }
 
@@ -110,8 +110,10 @@ void values32_decode(enum tensor_type type, const uint8_t *row, size_t index, st
     ret->second = 0;
     switch (type) {
     case TENSOR_Q4_0:
+        /* scale · (q − 8) = scale · q − 8 · scale, and all of it is exact. */
         ret->scale = half_at(block);
-        nibbles(block + 2, 120, ret->q);
+        ret->second = 8 * ret->scale;
+        nibbles(block + 2, ret->q);
         break;
     case TENSOR_Q5_0:
         ret->scale = half_at(block);

@@ -30,7 +30,7 @@ static void dequantize_blocks(enum tensor_type type, const uint8_t *row, size_t 
 
         values32_decode(type, row, i, &values);
         for (int c = 0; c < BLOCK_COLS; c++) {
-            if (form == PANEL_ASYMMETRIC) {
+            if (panel_has_minima(form)) {
                 to[c] = values.scale * (float)values.q[c] - values.second;
             } else {
                 float scale = form == PANEL_HALVES && c >= BLOCK_COLS / 2 ? values.second : values.scale;
@@ -75,15 +75,24 @@ size_t kernel_activation_bytes(uint32_t cols) {
     return activation_row_bytes(cols);
 }
 
-/* Puts one row's block into a panel; `second` is NULL in the symmetric form. */
-static void place(const struct values32 *values, uint32_t row, float *scales, float *second,
-                  uint8_t q[BLOCK_STEPS][PANEL_ROWS][STEP_COLS]) {
-    scales[row] = values->scale;
-    if (second) {
-        second[row] = values->second;
+/* Puts one row's block into a panel. */
+static void place(enum panel_form form, const struct values32 *values, uint32_t row, uint8_t *block) {
+    uint8_t *q = block + panel_block_scale_bytes(form) + STEP_COLS * row;
+    size_t step_bytes = PANEL_ROWS * STEP_COLS;
+
+    memcpy(block + row * sizeof(float), &values->scale, sizeof(float));
+    if (form != PANEL_SYMMETRIC) {
+        memcpy(block + (PANEL_ROWS + row) * sizeof(float), &values->second, sizeof(float));
     }
-    for (int step = 0; step < BLOCK_STEPS; step++) {
-        memcpy(q[step][row], values->q + STEP_COLS * step, STEP_COLS);
+    if (form == PANEL_NIBBLES) {
+        for (size_t i = 0; i < BLOCK_COLS / 2; i++) {
+            q[i / STEP_COLS * step_bytes + i % STEP_COLS] =
+                (uint8_t)(values->q[i] | values->q[i + BLOCK_COLS / 2] << 4);
+        }
+        return;
+    }
+    for (size_t step = 0; step < BLOCK_STEPS; step++) {
+        memcpy(q + step * step_bytes, values->q + STEP_COLS * step, STEP_COLS);
     }
 }
 
@@ -109,14 +118,7 @@ void kernel_pack(struct packed_matrix *w, const void *stored, uint32_t first_pan
 
             for (uint32_t b = 0; b < blocks; b++) {
                 values32_decode(w->type, from, b, &values);
-                if (form == PANEL_SYMMETRIC) {
-                    struct panel_block *block = (struct panel_block *)(void *)(to + b * block_bytes);
-                    place(&values, r, block->scales, NULL, block->q);
-                } else {
-                    struct panel_block_pair *block =
-                        (struct panel_block_pair *)(void *)(to + b * block_bytes);
-                    place(&values, r, block->scales, block->second, block->q);
-                }
+                place(form, &values, r, to + b * block_bytes);
             }
         }
     }

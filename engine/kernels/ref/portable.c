@@ -8,37 +8,41 @@
 #include "engine/kernels/pack.h"
 #include "engine/kernels/sets.h"
 
-/* Σ over 4 steps from `first` on of the bytes of panel row p with the activations. */
-static int32_t half_dot(uint8_t q[BLOCK_STEPS][PANEL_ROWS][STEP_COLS], int p, const int8_t *x, int first) {
+/* Σ over steps 0 … 3 or 4 … 7 of the weights of panel row p with the activations. */
+static int32_t half_dot(enum panel_form form, const uint8_t *block, uint32_t p, const int8_t *x, int half) {
+    const uint8_t *q = block + panel_block_scale_bytes(form) + STEP_COLS * p;
     int32_t sum = 0;
 
-    for (int step = first; step < first + BLOCK_STEPS / 2; step++) {
+    for (int step = 0; step < BLOCK_STEPS / 2; step++) {
+        int at = form == PANEL_NIBBLES ? step : step + half * (BLOCK_STEPS / 2);
+        const uint8_t *four = q + (size_t)at * PANEL_ROWS * STEP_COLS;
+
         for (int c = 0; c < STEP_COLS; c++) {
-            sum += (int32_t)q[step][p][c] * x[STEP_COLS * step + c];
+            int32_t weight = form != PANEL_NIBBLES ? four[c] : half ? four[c] >> 4 : four[c] & 15;
+            sum += weight * x[STEP_COLS * (step + half * (BLOCK_STEPS / 2)) + c];
         }
     }
     return sum;
 }
 
-static float row_dot(uint8_t *panel, enum panel_form form, uint32_t blocks, int p,
+static float row_dot(enum panel_form form, const uint8_t *panel, uint32_t blocks, uint32_t p,
                      const struct activation_block *x) {
     float sum = 0;
 
     for (uint32_t b = 0; b < blocks; b++, panel += panel_block_bytes(form), x++) {
-        struct panel_block *plain = (struct panel_block *)(void *)panel;
-        struct panel_block_pair *pair = (struct panel_block_pair *)(void *)panel;
+        const float *scales = (const float *)(const void *)panel;
+        int32_t low = half_dot(form, panel, p, x->q, 0);
+        int32_t high = half_dot(form, panel, p, x->q, 1);
         float part;
 
         if (form == PANEL_SYMMETRIC) {
-            int32_t dot = x->offset + half_dot(plain->q, p, x->q, 0) + half_dot(plain->q, p, x->q, 4);
-            part = plain->scales[p] * (float)dot;
-        } else if (form == PANEL_ASYMMETRIC) {
-            int32_t dot = half_dot(pair->q, p, x->q, 0) + half_dot(pair->q, p, x->q, 4);
-            part = fmaf(pair->second[p], x->negative_sum, pair->scales[p] * (float)dot);
+            part = scales[p] * (float)(x->offset + low + high);
+        } else if (form == PANEL_HALVES) {
+            part = scales[p] * (float)(x->offset_low + low);
+            part = fmaf(scales[PANEL_ROWS + p], (float)(x->offset_high + high), part);
         } else {
-            int32_t low = x->offset_low + half_dot(pair->q, p, x->q, 0);
-            int32_t high = x->offset_high + half_dot(pair->q, p, x->q, 4);
-            part = fmaf(pair->second[p], (float)high, pair->scales[p] * (float)low);
+            part = scales[p] * (float)(low + high);
+            part = fmaf(scales[PANEL_ROWS + p], x->negative_sum, part);
         }
         sum = fmaf(part, x->scale, sum);
     }
@@ -55,13 +59,13 @@ static void matmul(const struct packed_matrix *w, const void *q, uint32_t rows, 
     for (uint32_t panel = first_panel; panel < end_panel; panel++) {
         uint32_t first = panel * PANEL_ROWS;
         uint32_t count = least(PANEL_ROWS, w->rows - first);
-        uint8_t *weights = (uint8_t *)w->data + panel * panel_bytes;
+        const uint8_t *weights = (const uint8_t *)w->data + panel * panel_bytes;
 
         for (uint32_t r = 0; r < rows; r++) {
             const struct activation_block *x = (const void *)((const uint8_t *)q + r * row_bytes);
 
             for (uint32_t p = 0; p < count; p++) {
-                out[r * out_stride + first + p] = row_dot(weights, form, blocks, (int)p, x);
+                out[r * out_stride + first + p] = row_dot(form, weights, blocks, p, x);
             }
         }
     }

@@ -44,8 +44,16 @@ INLINE __m256i products(struct weights t, __m256i w, __m256i x) {
     return _mm256_maddubs_epi16(w, x);
 }
 
-/* The weight bytes as the type wants them multiplied. */
-INLINE __m256i own_zero(struct weights t, __m256i w) {
+/* 32 weights of a step, as the type wants them multiplied: rows 0 … 7 of the panel from byte 0 on, 8 … 15
+ * from 32. */
+INLINE __m256i step_weights(struct weights t, const uint8_t *q, int step, int byte) {
+    const __m256i low = _mm256_set1_epi8(15);
+
+    if (t.form == PANEL_NIBBLES) {
+        __m256i both = load32(q + 64 * (step % (BLOCK_STEPS / 2)) + byte);
+        return _mm256_and_si256(step < BLOCK_STEPS / 2 ? both : _mm256_srli_epi16(both, 4), low);
+    }
+    __m256i w = load32(q + 64 * step + byte);
     if (t.form == PANEL_ASYMMETRIC) {
         return w;
     }
@@ -63,16 +71,19 @@ INLINE void add_steps(struct weights t, int count, const uint8_t *q, int first, 
     for (int step = first; step < end; step += t.steps) {
         struct eights words[TILE];
 
+        for (int r = 0; r < count; r++) {
+            words[r] = (struct eights){_mm256_setzero_si256(), _mm256_setzero_si256()};
+        }
         for (int i = 0; i < t.steps; i++) {
-            __m256i low = own_zero(t, load32(q + 64 * (step + i)));
-            __m256i high = own_zero(t, load32(q + 64 * (step + i) + 32));
+            __m256i low = step_weights(t, q, step + i, 0);
+            __m256i high = step_weights(t, q, step + i, 32);
 
             for (int r = 0; r < count; r++) {
                 __m256i four = broadcast4(x[r]->q + STEP_COLS * (step + i));
                 __m256i p = products(t, low, four);
                 __m256i s = products(t, high, four);
-                words[r].low = i == 0 ? p : _mm256_add_epi16(words[r].low, p);
-                words[r].high = i == 0 ? s : _mm256_add_epi16(words[r].high, s);
+                words[r].low = _mm256_add_epi16(words[r].low, p);
+                words[r].high = _mm256_add_epi16(words[r].high, s);
             }
         }
         for (int r = 0; r < count; r++) {
@@ -84,8 +95,8 @@ INLINE void add_steps(struct weights t, int count, const uint8_t *q, int first, 
 
 /* What the integer sum starts with: −zero · Σq of the activations. */
 INLINE struct eights start(struct weights t, int32_t offset) {
-    __m256i value = t.form == PANEL_ASYMMETRIC || t.zero == 128 ? _mm256_setzero_si256()
-                                                                : _mm256_set1_epi32(offset / 128 * t.zero);
+    __m256i value = panel_has_minima(t.form) || t.zero == 128 ? _mm256_setzero_si256()
+                                                              : _mm256_set1_epi32(offset / 128 * t.zero);
     return (struct eights){value, value};
 }
 
@@ -93,7 +104,7 @@ INLINE __m256 finish(struct weights t, const float *scales, __m256i low, __m256i
                      const struct activation_block *x, __m256 sum) {
     __m256 part = _mm256_mul_ps(_mm256_load_ps(scales), _mm256_cvtepi32_ps(low));
 
-    if (t.form == PANEL_ASYMMETRIC) {
+    if (panel_has_minima(t.form)) {
         part = _mm256_fmadd_ps(_mm256_load_ps(scales + PANEL_ROWS), _mm256_set1_ps(x->negative_sum), part);
     } else if (t.form == PANEL_HALVES) {
         part = _mm256_fmadd_ps(_mm256_load_ps(scales + PANEL_ROWS), _mm256_cvtepi32_ps(high), part);
@@ -103,7 +114,7 @@ INLINE __m256 finish(struct weights t, const float *scales, __m256i low, __m256i
 
 INLINE void block_rows(struct weights t, int count, const uint8_t *panel, const uint8_t *x, size_t row_bytes,
                        struct lanes out[TILE]) {
-    const uint8_t *q = panel + panel_block_bytes(t.form) - BLOCK_STEPS * PANEL_ROWS * STEP_COLS;
+    const uint8_t *q = panel + panel_block_scale_bytes(t.form);
     const float *scales = (const float *)(const void *)panel;
     const struct activation_block *rows[TILE];
     struct eights low[TILE];
@@ -179,27 +190,25 @@ typedef void panel_fn(const struct piece *piece, const uint8_t *x, uint32_t rows
         all_rows((struct weights){form, zero, steps}, piece, x, rows, out);                                  \
     }
 
-PANEL_FN(panel_q4_0, PANEL_SYMMETRIC, 8, 8)
 PANEL_FN(panel_q5_0, PANEL_SYMMETRIC, 16, 4)
 PANEL_FN(panel_q8_0, PANEL_SYMMETRIC, 128, 1)
-PANEL_FN(panel_q4_k, PANEL_ASYMMETRIC, 0, 8)
-PANEL_FN(panel_q5_k, PANEL_ASYMMETRIC, 0, 4)
+PANEL_FN(panel_nibbles, PANEL_NIBBLES, 0, 8)
+PANEL_FN(panel_q5, PANEL_ASYMMETRIC, 0, 4)
 PANEL_FN(panel_q6_k, PANEL_HALVES, 32, 2)
 
 static panel_fn *panel_fn_of(enum tensor_type type) {
     switch (type) {
-    case TENSOR_Q4_0:
-        return panel_q4_0;
     case TENSOR_Q5_0:
         return panel_q5_0;
     case TENSOR_Q8_0:
         return panel_q8_0;
+    case TENSOR_Q4_0:
     case TENSOR_Q4_K:
-        return panel_q4_k;
+        return panel_nibbles;
     case TENSOR_Q6_K:
         return panel_q6_k;
     default: /* Q5_1, Q5_K */
-        return panel_q5_k;
+        return panel_q5;
     }
 }
 

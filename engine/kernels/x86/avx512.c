@@ -14,6 +14,34 @@ struct block512 {
     __m512 scales, second;
 };
 
+static inline __attribute__((always_inline)) void load_block(enum panel_form form, const uint8_t *panel,
+                                                             struct block512 *w) {
+    const uint8_t *q = panel + panel_block_scale_bytes(form);
+    const __m512i low = _mm512_set1_epi8(15);
+
+    w->scales = _mm512_load_ps(panel);
+    w->second = form == PANEL_SYMMETRIC ? w->scales : _mm512_load_ps(panel + 64);
+    w->q0 = _mm512_load_si512(q);
+    w->q1 = _mm512_load_si512(q + 64);
+    w->q2 = _mm512_load_si512(q + 128);
+    w->q3 = _mm512_load_si512(q + 192);
+    if (form == PANEL_NIBBLES) {
+        w->q4 = _mm512_and_si512(_mm512_srli_epi16(w->q0, 4), low);
+        w->q5 = _mm512_and_si512(_mm512_srli_epi16(w->q1, 4), low);
+        w->q6 = _mm512_and_si512(_mm512_srli_epi16(w->q2, 4), low);
+        w->q7 = _mm512_and_si512(_mm512_srli_epi16(w->q3, 4), low);
+        w->q0 = _mm512_and_si512(w->q0, low);
+        w->q1 = _mm512_and_si512(w->q1, low);
+        w->q2 = _mm512_and_si512(w->q2, low);
+        w->q3 = _mm512_and_si512(w->q3, low);
+    } else {
+        w->q4 = _mm512_load_si512(q + 256);
+        w->q5 = _mm512_load_si512(q + 320);
+        w->q6 = _mm512_load_si512(q + 384);
+        w->q7 = _mm512_load_si512(q + 448);
+    }
+}
+
 static inline __attribute__((always_inline)) __m512i broadcast4(const void *p) {
     int32_t four;
 
@@ -36,7 +64,7 @@ static inline __attribute__((always_inline)) __m512 finish(enum panel_form form,
                                                            const struct activation_block *x, __m512 sum) {
     __m512 part = _mm512_mul_ps(w->scales, _mm512_cvtepi32_ps(low));
 
-    if (form == PANEL_ASYMMETRIC) {
+    if (panel_has_minima(form)) {
         part = _mm512_fmadd_ps(w->second, _mm512_set1_ps(x->negative_sum), part);
     } else if (form == PANEL_HALVES) {
         part = _mm512_fmadd_ps(w->second, _mm512_cvtepi32_ps(high), part);
@@ -121,7 +149,6 @@ tile(enum panel_form form, int count, bool fetch, const struct piece *piece, con
                                 : _mm512_setzero_ps();
     }
     for (uint32_t b = 0; b < piece->blocks; b++) {
-        const uint8_t *q = panel + block_bytes - BLOCK_STEPS * PANEL_ROWS * STEP_COLS;
         struct block512 w;
 
         if (fetch) {
@@ -129,16 +156,7 @@ tile(enum panel_form form, int count, bool fetch, const struct piece *piece, con
                 _mm_prefetch((const char *)panel + 4 * block_bytes + line, _MM_HINT_T0);
             }
         }
-        w.scales = _mm512_load_ps(panel);
-        w.second = form == PANEL_SYMMETRIC ? w.scales : _mm512_load_ps(panel + 64);
-        w.q0 = _mm512_load_si512(q);
-        w.q1 = _mm512_load_si512(q + 64);
-        w.q2 = _mm512_load_si512(q + 128);
-        w.q3 = _mm512_load_si512(q + 192);
-        w.q4 = _mm512_load_si512(q + 256);
-        w.q5 = _mm512_load_si512(q + 320);
-        w.q6 = _mm512_load_si512(q + 384);
-        w.q7 = _mm512_load_si512(q + 448);
+        load_block(form, panel, &w);
         four_rows(form, count, &w, x, row_bytes, sums);
         if (count > 4) {
             four_rows(form, count - 4, &w, x + 4 * row_bytes, row_bytes, sums + 4);
@@ -194,17 +212,33 @@ static void asymmetric_rows(const struct piece *piece, const uint8_t *x, uint32_
     piece_rows(PANEL_ASYMMETRIC, piece, x, rows, out);
 }
 
+static void nibbles_rows(const struct piece *piece, const uint8_t *x, uint32_t rows, float *out) {
+    piece_rows(PANEL_NIBBLES, piece, x, rows, out);
+}
+
 static void halves_rows(const struct piece *piece, const uint8_t *x, uint32_t rows, float *out) {
     piece_rows(PANEL_HALVES, piece, x, rows, out);
+}
+
+typedef void piece_fn(const struct piece *piece, const uint8_t *x, uint32_t rows, float *out);
+
+static piece_fn *piece_fn_of(enum panel_form form) {
+    switch (form) {
+    case PANEL_SYMMETRIC:
+        return symmetric_rows;
+    case PANEL_ASYMMETRIC:
+        return asymmetric_rows;
+    case PANEL_NIBBLES:
+        return nibbles_rows;
+    default:
+        return halves_rows;
+    }
 }
 
 static void matmul(const struct packed_matrix *w, const void *q, uint32_t rows, uint32_t first_panel,
                    uint32_t end_panel, float *out, size_t out_stride) {
     enum panel_form form = panel_form_of(w->type);
-    void (*multiply)(const struct piece *piece, const uint8_t *x, uint32_t rows, float *out) =
-        form == PANEL_SYMMETRIC    ? symmetric_rows
-        : form == PANEL_ASYMMETRIC ? asymmetric_rows
-                                   : halves_rows;
+    piece_fn *multiply = piece_fn_of(form);
     uint32_t blocks = w->cols / BLOCK_COLS;
     size_t block_bytes = panel_block_bytes(form);
     struct cut cut = cut_of(rows, w->cols);

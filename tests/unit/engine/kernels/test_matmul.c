@@ -375,7 +375,8 @@ static void test_says_how_much_memory_a_panel_takes(void **state) {
         assert_int_equal(k->packed_bytes(TENSOR_BF16, 16, 256), 0);
         assert_int_equal(k->packed_bytes(TENSOR_Q5_0, 16, 32), 576);
         assert_int_equal(k->packed_bytes(TENSOR_Q5_0, 17, 64), 4 * 576);
-        assert_int_equal(k->packed_bytes(TENSOR_Q4_K, 16, 256), 8 * 640);
+        assert_int_equal(k->packed_bytes(TENSOR_Q4_K, 16, 256), 8 * 384);
+        assert_int_equal(k->packed_bytes(TENSOR_Q5_K, 16, 256), 8 * 640);
         /* Nothing wraps at the size of a vocabulary of a large model. */
         assert_true(k->packed_bytes(TENSOR_Q8_0, 262144, 5376) > 1500000000);
     }
