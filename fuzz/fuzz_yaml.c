@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Policy and list files: whatever the bytes, a file is loaded or every line of the report names a place in it, and a
- * policy that was loaded decides nothing unjudged.
+ * Policy and list files: whatever the bytes, a file is loaded or every line of the report names a place in it,
+ * and a policy that was loaded decides nothing unjudged.
  */
 #include <stdint.h>
 #include <stdlib.h>
