@@ -31,14 +31,6 @@ static bool uid_is_listed(const struct zap_rules *rules, uid_t uid) {
     return false;
 }
 
-uid_t zap_unlisted_uid(const struct zap_rules *rules) {
-    uid_t uid = 1;
-    while (uid_is_listed(rules, uid)) {
-        uid++;
-    }
-    return uid;
-}
-
 /* One decimal number and the byte behind it; -1 when there is none that fits a uid. */
 static int64_t take_number(const char **text, char end) {
     char *after = NULL;

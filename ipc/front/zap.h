@@ -37,9 +37,6 @@ enum { ZAP_OK = 200, ZAP_REFUSED = 400 };
 int zap_decide(const struct zap_rules *rules, const struct zap_question *question,
                char ret_tenant[IPC_NAME_SIZE]) MUST_CHECK;
 
-/* A uid that the rules refuse, for the self-test. */
-uid_t zap_unlisted_uid(const struct zap_rules *rules);
-
 /* Whether text is a numeric address of 127.0.0.0/8 or ::1, without brackets. */
 bool zap_is_loopback(const char *text);
 
