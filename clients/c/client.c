@@ -1,323 +1,462 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A DEALER socket without a routing id of its own. A reply that arrives while another one is waited for is kept; one whose
- * waiter gave up is dropped by its id.
+ * The only file of the client that includes zmq.h. A DEALER socket and its monitor: the monitor tells of a
+ * broken connection, whose requests nobody will answer, and of a refused identity, after which libzmq never
+ * tries again, so that the socket must be made anew (with a pause that doubles, so that a client in a loop
+ * does not hammer).
+ *
+ * Ids are "r" and a counter for buckler_send and "s" and a counter for the waiting calls: a late reply to a
+ * waiting call that gave up is known by its "s" and dropped.
  */
 #include <errno.h>
-#include <jansson.h>
+#include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <zmq.h>
 
-#include "clients/c/reply.h"
+#include "clients/c/buckler.h"
+#include "clients/c/wire.h"
 
-enum { MAX_ABANDONED = 256, LINGER_MS = 0, HEARTBEAT_MS = 5000 };
-
-struct buckler_client {
-    void *context, *socket;
-    uint64_t number;                              /* of the next id that is made here */
-    struct buckler_reply *early, **early_tail;
-    char abandoned[MAX_ABANDONED][BUCKLER_ID_SIZE]; /* ring of ids whose waiter gave up */
-    size_t abandoned_next;
+enum {
+    KEY_CHARACTERS = 40,
+    FIRST_PAUSE_MS = 250,
+    LAST_PAUSE_MS = 4000,
 };
 
-static int set_int(void *socket, int option, int value) {
-    return zmq_setsockopt(socket, option, &value, sizeof value);
+struct kept {
+    struct kept *next;
+    struct buckler_reply *reply;
+};
+
+struct buckler_client {
+    void *context, *socket, *monitor;
+    char *server;
+    char server_key[KEY_CHARACTERS + 1], public_key[KEY_CHARACTERS + 1], secret_key[KEY_CHARACTERS + 1];
+    uint64_t next_id, monitors;
+    bool refused, disconnected;
+    int64_t retry_at_ms;
+    int pause_ms;
+    struct kept *first, **last; /* replies for buckler_receive that a waiting call met */
+    char error[256];
+};
+
+static int fail(struct buckler_client *client, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static int fail(struct buckler_client *client, int code, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(client->error, sizeof client->error, format, args);
+    va_end(args);
+    return code;
 }
 
-static int open_socket(struct buckler_client *client, const char *server) {
-    client->context = zmq_ctx_new();
-    client->socket = client->context != NULL ? zmq_socket(client->context, ZMQ_DEALER) : NULL;
-    if (client->socket == NULL) {
-        return BUCKLER_E_MEMORY;
-    }
-    /* IMMEDIATE is left off: requests sent before the connection stands are queued, bounded by the high-water mark. */
-    if (set_int(client->socket, ZMQ_LINGER, LINGER_MS) != 0 || set_int(client->socket, ZMQ_RECONNECT_IVL, 50) != 0 ||
-        set_int(client->socket, ZMQ_RECONNECT_IVL_MAX, 2000) != 0 ||
-        set_int(client->socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) != 0 ||
-        set_int(client->socket, ZMQ_HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS) != 0) {
-        return BUCKLER_E_MEMORY;
-    }
-    return zmq_connect(client->socket, server) == 0 ? BUCKLER_OK : BUCKLER_E_SERVER;
+static int64_t now_ms(void) {
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-int buckler_client_new(const char *server, struct buckler_client **ret_client) {
-    if (server == NULL) {
-        server = getenv("BUCKLER_SERVER");
+/* ---- the connection ---- */
+
+static bool set_int(void *socket, int option, int value) {
+    return zmq_setsockopt(socket, option, &value, sizeof value) == 0;
+}
+
+static bool set_options(struct buckler_client *client, void *socket) {
+    bool curve = client->server_key[0] != '\0';
+    return set_int(socket, ZMQ_LINGER, 0) &&
+           set_int(socket, ZMQ_IMMEDIATE, 1) && /* no queue for a dead server */
+           set_int(socket, ZMQ_SNDHWM, 1000) && set_int(socket, ZMQ_RCVHWM, 1000) &&
+           set_int(socket, ZMQ_RECONNECT_IVL, 50) && set_int(socket, ZMQ_RECONNECT_IVL_MAX, 2000) &&
+           set_int(socket, ZMQ_HEARTBEAT_IVL, 5000) && set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, 15000) &&
+           set_int(socket, ZMQ_IPV6, strchr(client->server, '[') != NULL) &&
+           (!curve || (zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, client->server_key, KEY_CHARACTERS) == 0 &&
+                       zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, client->public_key, KEY_CHARACTERS) == 0 &&
+                       zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, client->secret_key, KEY_CHARACTERS) == 0));
+}
+
+static void disconnect(struct buckler_client *client) {
+    if (client->socket != NULL) {
+        (void)zmq_close(client->socket);
     }
-    if (server == NULL || server[0] == '\0') {
-        server = "ipc:///run/buckler/front.sock";
+    if (client->monitor != NULL) {
+        (void)zmq_close(client->monitor);
     }
+    client->socket = NULL;
+    client->monitor = NULL;
+}
+
+static int do_connect(struct buckler_client *client) {
+    char name[64];
+    client->socket = zmq_socket(client->context, ZMQ_DEALER);
+    client->monitor = zmq_socket(client->context, ZMQ_PAIR);
+    (void)snprintf(name, sizeof name, "inproc://monitor.%llu", (unsigned long long)client->monitors++);
+    if (client->socket == NULL || client->monitor == NULL || !set_options(client, client->socket) ||
+        !set_int(client->monitor, ZMQ_LINGER, 0) ||
+        zmq_socket_monitor(client->socket, name,
+                           ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
+                               ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) != 0 ||
+        zmq_connect(client->monitor, name) != 0 || zmq_connect(client->socket, client->server) != 0) {
+        int number = errno;
+        disconnect(client);
+        return fail(client, BUCKLER_E_INVALID, "%s cannot be used: %s", client->server, zmq_strerror(number));
+    }
+    client->refused = false;
+    client->disconnected = false;
+    return 0;
+}
+
+/* Takes in what the monitor has to say. */
+static void hear_monitor(struct buckler_client *client) {
+    uint8_t event[6];
+    char endpoint[256];
+    uint16_t number = 0;
+    while (zmq_recv(client->monitor, event, sizeof event, ZMQ_DONTWAIT) == (int)sizeof event) {
+        (void)zmq_recv(client->monitor, endpoint, sizeof endpoint, 0);
+        memcpy(&number, event, sizeof number);
+        if (number == ZMQ_EVENT_DISCONNECTED) {
+            client->disconnected = true;
+        } else if (number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+            client->pause_ms = 0;
+        } else if (number == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
+            client->refused = true;
+            client->pause_ms = client->pause_ms == 0 ? FIRST_PAUSE_MS : client->pause_ms * 2;
+            client->pause_ms = client->pause_ms > LAST_PAUSE_MS ? LAST_PAUSE_MS : client->pause_ms;
+            client->retry_at_ms = now_ms() + client->pause_ms;
+        }
+    }
+}
+
+/* A socket that can be used, made anew when the last one was refused long enough ago. */
+static int revive(struct buckler_client *client) {
+    if (client->socket != NULL && !client->refused) {
+        return 0;
+    }
+    if (now_ms() < client->retry_at_ms) {
+        return fail(client, BUCKLER_E_REFUSED, "%s does not know this client: its uid or key is not listed",
+                    client->server);
+    }
+    disconnect(client);
+    return do_connect(client);
+}
+
+/* Waits until the socket can be read (or written), the connection breaks, or the time is over. */
+static int wait_for(struct buckler_client *client, short events, int64_t until_ms) {
+    for (;;) {
+        zmq_pollitem_t items[2] = {{.socket = client->socket, .events = events},
+                                   {.socket = client->monitor, .events = ZMQ_POLLIN}};
+        int64_t left = until_ms < 0 ? -1 : until_ms - now_ms();
+        int ready = zmq_poll(items, 2, until_ms >= 0 && left < 0 ? 0 : (long)left);
+        if (ready > 0 && (items[1].revents & ZMQ_POLLIN) != 0) {
+            hear_monitor(client);
+        }
+        if (ready > 0 && (items[0].revents & events) != 0) {
+            return 0;
+        }
+        if (client->refused) {
+            return fail(client, BUCKLER_E_REFUSED,
+                        "%s does not know this client: its uid or key is not listed", client->server);
+        }
+        if (client->disconnected && (events & ZMQ_POLLIN) != 0) {
+            client->disconnected = false;
+            return fail(client, BUCKLER_E_DISCONNECTED, "the connection to %s broke", client->server);
+        }
+        if (ready == 0) {
+            return fail(client, BUCKLER_E_TIMEOUT, "%s did not answer in time", client->server);
+        }
+        if (ready < 0 && errno != EINTR) {
+            return fail(client, BUCKLER_E_MEMORY, "waiting failed: %s", zmq_strerror(errno));
+        }
+    }
+}
+
+static bool copy_key(char out[KEY_CHARACTERS + 1], const char *key) {
+    if (key == NULL || strlen(key) != KEY_CHARACTERS) {
+        return false;
+    }
+    memcpy(out, key, KEY_CHARACTERS + 1);
+    return true;
+}
+
+int buckler_client_new(const char *server, const struct buckler_options *options,
+                       struct buckler_client **ret) {
+    const char *environment = getenv("BUCKLER_SERVER");
     struct buckler_client *client = calloc(1, sizeof *client);
     if (client == NULL) {
         return BUCKLER_E_MEMORY;
     }
-    client->early_tail = &client->early;
-    int rc = open_socket(client, server);
-    if (rc != BUCKLER_OK) {
+    server = server != NULL ? server : environment;
+    client->last = &client->first;
+    client->server = strdup(server != NULL && server[0] != '\0' ? server : "ipc:///run/buckler/front.sock");
+    client->context = zmq_ctx_new();
+    int rc = client->server != NULL && client->context != NULL ? 0 : BUCKLER_E_MEMORY;
+    if (rc == 0 && options != NULL && options->server_key != NULL &&
+        (!copy_key(client->server_key, options->server_key) ||
+         !copy_key(client->public_key, options->public_key) ||
+         !copy_key(client->secret_key, options->secret_key))) {
+        rc = BUCKLER_E_INVALID;
+    }
+    rc = rc != 0 ? rc : do_connect(client);
+    if (rc != 0) {
         buckler_client_free(client);
         return rc;
     }
-    *ret_client = client;
-    return BUCKLER_OK;
+    *ret = client;
+    return 0;
 }
 
 void buckler_client_free(struct buckler_client *client) {
     if (client == NULL) {
         return;
     }
-    while (client->early != NULL) {
-        struct buckler_reply *next = *reply_next(client->early);
-        buckler_reply_free(client->early);
-        client->early = next;
-    }
-    if (client->socket != NULL) {
-        (void)zmq_close(client->socket);
-    }
+    disconnect(client);
     if (client->context != NULL) {
         (void)zmq_ctx_term(client->context);
     }
+    while (client->first != NULL) {
+        struct kept *kept = client->first;
+        client->first = kept->next;
+        buckler_reply_free(kept->reply);
+        free(kept);
+    }
+    explicit_bzero(client->secret_key, sizeof client->secret_key);
+    free(client->server);
     free(client);
+}
+
+const char *buckler_client_error(const struct buckler_client *client) {
+    return client->error;
 }
 
 int buckler_fd(const struct buckler_client *client) {
     int fd = -1;
     size_t size = sizeof fd;
-    return zmq_getsockopt(client->socket, ZMQ_FD, &fd, &size) == 0 ? fd : -1;
+    if (client->socket == NULL || zmq_getsockopt(client->socket, ZMQ_FD, &fd, &size) != 0) {
+        return -1;
+    }
+    return fd;
 }
 
-/* ---- sending ---------------------------------------------------------------------------------------------------- */
+/* ---- sending ---- */
 
-static void set_text(json_t *object, const char *key, const char *value) {
-    if (value != NULL) {
-        (void)json_object_set_new(object, key, json_string(value)); /* a missing key is found by the caller's dump */
-    }
-}
-
-static json_t *part_header(const struct buckler_part *part) {
-    json_t *one = json_pack("{s:s}", "kind", part->kind == BUCKLER_IMAGE ? "image" : "text");
-    set_text(one, "mime", part->mime);
-    set_text(one, "lang", part->lang);
-    set_text(one, "role", part->role);
-    if (part->context_only) {
-        (void)json_object_set_new(one, "judge", json_false());
-    }
-    return one;
-}
-
-static json_t *header_of(const struct buckler_request *request, const char *id) {
-    json_t *header = json_pack("{s:s, s:s, s:[]}", "op", "classify", "id", id, "parts");
-    set_text(header, "policy", request->policy);
-    set_text(header, "scope", request->scope);
-    set_text(header, "class", request->class_);
-    set_text(header, "subject", request->subject);
-    set_text(header, "idem", request->idem);
-    set_text(header, "traceparent", request->traceparent);
-    if (request->deadline_ms > 0) {
-        (void)json_object_set_new(header, "deadline_ms", json_integer(request->deadline_ms));
-    }
-    if (request->want_count > 0) {
-        json_t *want = json_array();
-        for (size_t i = 0; i < request->want_count; i++) {
-            (void)json_array_append_new(want, json_string(request->want[i]));
+static int send_frames(struct buckler_client *client, const char *json, const struct buckler_request *request,
+                       int64_t until_ms) {
+    size_t parts = request != NULL ? request->part_count : 0;
+    size_t size = strlen(json);
+    int rc = revive(client);
+    while (rc == 0 &&
+           zmq_send(client->socket, json, size, ZMQ_DONTWAIT | (parts > 0 ? ZMQ_SNDMORE : 0)) < 0) {
+        if (errno != EAGAIN && errno != EINTR) {
+            return fail(client, BUCKLER_E_MEMORY, "sending failed: %s", zmq_strerror(errno));
         }
-        (void)json_object_set_new(header, "want", want);
+        rc = wait_for(client, ZMQ_POLLOUT, until_ms);
     }
-    json_t *parts = json_object_get(header, "parts");
-    for (size_t i = 0; i < request->part_count; i++) {
-        if (json_array_append_new(parts, part_header(&request->parts[i])) != 0) {
-            json_decref(header);
-            return NULL;
+    for (size_t i = 0; i < parts && rc == 0; i++) {
+        /* Once the first frame is taken the rest of the message is, too. */
+        if (zmq_send(client->socket, request->parts[i].bytes, request->parts[i].size,
+                     i + 1 < parts ? ZMQ_SNDMORE : 0) < 0) {
+            return fail(client, BUCKLER_E_MEMORY, "sending failed: %s", zmq_strerror(errno));
         }
     }
-    return header;
+    return rc;
 }
 
-static int write_header(const struct buckler_request *request, const char *id, char **ret_json) {
-    bool sound = request->part_count > 0 && request->part_count <= BUCKLER_MAX_PARTS && strlen(id) < BUCKLER_ID_SIZE &&
-                 id[0] != '\0';
-    for (size_t i = 0; sound && i < request->part_count; i++) {
-        sound = request->parts[i].kind == BUCKLER_TEXT || request->parts[i].kind == BUCKLER_IMAGE;
+static int send_op(struct buckler_client *client, const char *op, const char *id,
+                   const struct buckler_request *request, const char *target, int64_t until_ms) {
+    const char *wrong = request != NULL ? buckler_wire_check(request) : NULL;
+    if (wrong != NULL) {
+        return fail(client, BUCKLER_E_INVALID, "%s", wrong);
     }
-    if (!sound) {
-        return BUCKLER_E_REQUEST;
+    char *json = buckler_wire_encode(op, id, request, target);
+    if (json == NULL) {
+        return fail(client, BUCKLER_E_INVALID, "a string of the request is not UTF-8, or memory is out");
     }
-    json_t *header = header_of(request, id);
-    *ret_json = header != NULL ? json_dumps(header, JSON_COMPACT) : NULL;
-    json_decref(header);
-    return *ret_json != NULL ? BUCKLER_OK : BUCKLER_E_REQUEST; /* jansson refuses text that is not UTF-8 */
-}
-
-int buckler_request_header(const struct buckler_request *request, char **ret_json) {
-    return write_header(request, request->id != NULL ? request->id : "1", ret_json);
-}
-
-static int send_frames(struct buckler_client *client, const char *json, const struct buckler_part *parts, size_t count) {
-    if (zmq_send(client->socket, json, strlen(json), ZMQ_DONTWAIT | (count > 0 ? ZMQ_SNDMORE : 0)) < 0) {
-        return BUCKLER_E_TIMEOUT;
-    }
-    for (size_t i = 0; i < count; i++) {
-        /* The first frame was accepted, so the others of the message are. */
-        if (zmq_send(client->socket, parts[i].bytes, parts[i].size, i + 1 < count ? ZMQ_SNDMORE : 0) < 0) {
-            return BUCKLER_E_PROTOCOL;
-        }
-    }
-    return BUCKLER_OK;
-}
-
-int buckler_send(struct buckler_client *client, const struct buckler_request *request, char ret_id[BUCKLER_ID_SIZE]) {
-    char made[BUCKLER_ID_SIZE];
-    char *json = NULL;
-    (void)snprintf(made, sizeof made, "%s", request->id != NULL ? request->id : "");
-    if (request->id == NULL) {
-        (void)snprintf(made, sizeof made, "c%llu", (unsigned long long)++client->number);
-    }
-    int rc = write_header(request, request->id != NULL ? request->id : made, &json);
-    rc = rc == BUCKLER_OK ? send_frames(client, json, request->parts, request->part_count) : rc;
+    int rc = send_frames(client, json, request, until_ms);
     free(json);
-    if (rc == BUCKLER_OK && ret_id != NULL) {
-        memcpy(ret_id, made, sizeof made);
+    return rc;
+}
+
+static int64_t until(int timeout_ms) {
+    return timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
+}
+
+int buckler_send(struct buckler_client *client, const struct buckler_request *request, int timeout_ms,
+                 char ret_id[BUCKLER_ID_SIZE]) {
+    char id[BUCKLER_ID_SIZE];
+    int size = request->id != NULL ? snprintf(id, sizeof id, "%s", request->id)
+                                   : snprintf(id, sizeof id, "r%llu", (unsigned long long)client->next_id++);
+    if (size < 1 || (size_t)size >= sizeof id) {
+        return fail(client, BUCKLER_E_INVALID, "an id has 1 to 64 characters");
+    }
+    int rc = send_op(client, "classify", id, request, NULL, until(timeout_ms));
+    if (rc == 0) {
+        memcpy(ret_id, id, sizeof id);
     }
     return rc;
 }
 
-/* ---- receiving -------------------------------------------------------------------------------------------------- */
+/* ---- receiving ---- */
 
-static int64_t now_ms(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+static bool add_part(struct buckler_reply *reply, zmq_msg_t *frame) {
+    size_t size = zmq_msg_size(frame);
+    void *bytes = reply->part_count < BUCKLER_WIRE_MAX_REPLY_PARTS ? malloc(size > 0 ? size : 1) : NULL;
+    if (bytes == NULL) {
+        return false;
+    }
+    if (size > 0) {
+        memcpy(bytes, zmq_msg_data(frame), size);
+    }
+    reply->parts[reply->part_count++] = (struct buckler_reply_part){bytes, size};
+    return true;
 }
 
-/* One message off the socket; frames behind the first are redacted parts and not used yet. */
-static int read_message(struct buckler_client *client, int64_t until_ms, struct buckler_reply **ret_reply) {
-    zmq_pollitem_t item = {.socket = client->socket, .events = ZMQ_POLLIN};
-    int64_t left = until_ms < 0 ? -1 : until_ms - now_ms();
-    int ready = 0;
-    do {
-        ready = zmq_poll(&item, 1, left < 0 && until_ms >= 0 ? 0 : (long)left);
-    } while (ready < 0 && errno == EINTR);
-    if (ready <= 0) {
-        return BUCKLER_E_TIMEOUT;
-    }
-    int rc = BUCKLER_E_PROTOCOL;
-    int more = 1;
-    for (int frame = 0; more != 0; frame++) {
-        zmq_msg_t message;
-        (void)zmq_msg_init(&message);
-        if (zmq_msg_recv(&message, client->socket, 0) < 0) {
-            (void)zmq_msg_close(&message);
-            return BUCKLER_E_PROTOCOL;
+/* One whole message that is there already. */
+static int take_message(struct buckler_client *client, struct buckler_reply **ret) {
+    struct buckler_reply *reply = NULL;
+    bool first = true;
+    bool more = true;
+    int rc = 0;
+    while (more) {
+        zmq_msg_t frame;
+        (void)zmq_msg_init(&frame);
+        if (zmq_msg_recv(&frame, client->socket, ZMQ_DONTWAIT) < 0) {
+            (void)zmq_msg_close(&frame);
+            rc = first ? BUCKLER_E_TIMEOUT : BUCKLER_E_PROTOCOL;
+            break;
         }
-        if (frame == 0) {
-            rc = buckler_reply_parse(zmq_msg_data(&message), zmq_msg_size(&message), ret_reply);
+        more = zmq_msg_more(&frame) != 0;
+        if (first) {
+            rc = buckler_decode(zmq_msg_data(&frame), zmq_msg_size(&frame), &reply);
+        } else if (rc == 0 && !add_part(reply, &frame)) {
+            rc = BUCKLER_E_PROTOCOL;
         }
-        more = zmq_msg_more(&message);
-        (void)zmq_msg_close(&message);
+        first = false;
+        (void)zmq_msg_close(&frame);
     }
-    return rc;
+    if (rc != 0) {
+        buckler_reply_free(reply);
+        return rc == BUCKLER_E_TIMEOUT
+                   ? rc
+                   : fail(client, rc, "a reply of %s cannot be understood", client->server);
+    }
+    *ret = reply;
+    return 0;
 }
 
-static bool was_abandoned(const struct buckler_client *client, const char *id) {
-    for (size_t i = 0; i < MAX_ABANDONED; i++) {
-        if (id[0] != '\0' && strcmp(client->abandoned[i], id) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-int buckler_receive(struct buckler_client *client, int timeout_ms, struct buckler_reply **ret_reply) {
-    if (client->early != NULL) {
-        *ret_reply = client->early;
-        client->early = *reply_next(client->early);
-        if (client->early == NULL) {
-            client->early_tail = &client->early;
-        }
-        return BUCKLER_OK;
-    }
-    int64_t until = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
-    for (;;) {
-        int rc = read_message(client, until, ret_reply);
-        if (rc != BUCKLER_OK || !was_abandoned(client, buckler_reply_id(*ret_reply))) {
+static int next_reply(struct buckler_client *client, int64_t until_ms, struct buckler_reply **ret) {
+    int rc = take_message(client, ret);
+    while (rc == BUCKLER_E_TIMEOUT) {
+        rc = wait_for(client, ZMQ_POLLIN, until_ms);
+        if (rc != 0) {
             return rc;
         }
-        buckler_reply_free(*ret_reply);
+        rc = take_message(client, ret);
     }
+    return rc;
 }
 
-/* Waits for the reply with this id; keeps the others. */
-static int wait_for(struct buckler_client *client, const char *id, int timeout_ms, struct buckler_reply **ret_reply) {
-    int64_t until = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
+int buckler_receive(struct buckler_client *client, int timeout_ms, struct buckler_reply **ret) {
+    int64_t until_ms = until(timeout_ms);
+    if (client->first != NULL) {
+        struct kept *kept = client->first;
+        client->first = kept->next;
+        client->last = client->first != NULL ? client->last : &client->first;
+        *ret = kept->reply;
+        free(kept);
+        return 0;
+    }
+    int rc = revive(client);
+    while (rc == 0) {
+        struct buckler_reply *reply = NULL;
+        rc = next_reply(client, until_ms, &reply);
+        if (rc == 0 && buckler_reply_id(reply)[0] != 's') {
+            *ret = reply;
+            return 0;
+        }
+        buckler_reply_free(reply); /* the late reply to a waiting call that gave up */
+    }
+    return rc;
+}
+
+static int keep(struct buckler_client *client, struct buckler_reply *reply) {
+    struct kept *kept = malloc(sizeof *kept);
+    if (kept == NULL) {
+        buckler_reply_free(reply);
+        return fail(client, BUCKLER_E_MEMORY, "memory is out");
+    }
+    *kept = (struct kept){.reply = reply};
+    *client->last = kept;
+    client->last = &kept->next;
+    return 0;
+}
+
+/* ---- one at a time ---- */
+
+static int receive_own(struct buckler_client *client, const char *id, int64_t until_ms,
+                       struct buckler_reply **ret) {
     for (;;) {
         struct buckler_reply *reply = NULL;
-        int rc = read_message(client, until, &reply);
-        if (rc != BUCKLER_OK) {
-            (void)snprintf(client->abandoned[client->abandoned_next++ % MAX_ABANDONED], BUCKLER_ID_SIZE, "%s", id);
+        int rc = next_reply(client, until_ms, &reply);
+        if (rc != 0) {
             return rc;
         }
-        if (strcmp(buckler_reply_id(reply), id) == 0) {
-            *ret_reply = reply;
-            return BUCKLER_OK;
+        const char *found = buckler_reply_id(reply);
+        if (strcmp(found, id) == 0) {
+            *ret = reply;
+            return 0;
         }
-        if (was_abandoned(client, buckler_reply_id(reply))) {
+        if (found[0] == '\0') {
+            rc = fail(client, BUCKLER_E_PROTOCOL, "the daemon could not read the request: %s",
+                      buckler_reply_detail(reply));
             buckler_reply_free(reply);
-            continue;
+            return rc;
         }
-        *client->early_tail = reply;
-        client->early_tail = reply_next(reply);
+        if (found[0] != 's') {
+            rc = keep(client, reply);
+        } else {
+            buckler_reply_free(reply);
+        }
+        if (rc != 0) {
+            return rc;
+        }
     }
+}
+
+static int ask(struct buckler_client *client, const char *op, const struct buckler_request *request,
+               const char *target, int timeout_ms, struct buckler_reply **ret) {
+    int64_t until_ms = until(timeout_ms);
+    int rc = BUCKLER_E_DISCONNECTED;
+    client->disconnected = false;
+    while (rc == BUCKLER_E_DISCONNECTED) {
+        char id[BUCKLER_ID_SIZE];
+        (void)snprintf(id, sizeof id, "s%llu", (unsigned long long)client->next_id++);
+        rc = send_op(client, op, id, request, target, until_ms);
+        if (rc == 0) {
+            client->disconnected = false; /* what broke before the request left does not concern it */
+            rc = receive_own(client, id, until_ms, ret);
+        }
+    }
+    return rc;
 }
 
 int buckler_classify(struct buckler_client *client, const struct buckler_request *request, int timeout_ms,
-                     struct buckler_reply **ret_reply) {
-    char id[BUCKLER_ID_SIZE];
-    int rc = buckler_send(client, request, id);
-    return rc == BUCKLER_OK ? wait_for(client, id, timeout_ms, ret_reply) : rc;
+                     struct buckler_reply **ret) {
+    return ask(client, "classify", request, NULL, timeout_ms, ret);
 }
 
-static int control(struct buckler_client *client, const char *op, const char *target, int timeout_ms,
-                   struct buckler_reply **ret_reply) {
-    char id[BUCKLER_ID_SIZE];
-    (void)snprintf(id, sizeof id, "c%llu", (unsigned long long)++client->number);
-    json_t *header = json_pack("{s:s, s:s}", "op", op, "id", id);
-    set_text(header, "target", target);
-    char *json = header != NULL ? json_dumps(header, JSON_COMPACT) : NULL;
-    json_decref(header);
-    int rc = json != NULL ? send_frames(client, json, NULL, 0) : BUCKLER_E_MEMORY;
-    free(json);
-    return rc == BUCKLER_OK ? wait_for(client, id, timeout_ms, ret_reply) : rc;
+int buckler_hello(struct buckler_client *client, int timeout_ms, struct buckler_reply **ret) {
+    return ask(client, "hello", NULL, NULL, timeout_ms, ret);
 }
 
-int buckler_hello(struct buckler_client *client, int timeout_ms, struct buckler_reply **ret_reply) {
-    return control(client, "hello", NULL, timeout_ms, ret_reply);
+int buckler_ping(struct buckler_client *client, int timeout_ms, struct buckler_reply **ret) {
+    return ask(client, "ping", NULL, NULL, timeout_ms, ret);
 }
 
-int buckler_ping(struct buckler_client *client, int timeout_ms, struct buckler_reply **ret_reply) {
-    return control(client, "ping", NULL, timeout_ms, ret_reply);
-}
-
-int buckler_cancel(struct buckler_client *client, const char *target, int timeout_ms, struct buckler_reply **ret_reply) {
-    return control(client, "cancel", target, timeout_ms, ret_reply);
-}
-
-const char *buckler_error_text(int error) {
-    switch (error) {
-    case BUCKLER_OK:
-        return "success";
-    case BUCKLER_E_MEMORY:
-        return "out of memory";
-    case BUCKLER_E_SERVER:
-        return "the server's URL is not one";
-    case BUCKLER_E_TIMEOUT:
-        return "no reply in time";
-    case BUCKLER_E_REQUEST:
-        return "the request cannot be sent as it is";
-    case BUCKLER_E_PROTOCOL:
-        return "the answer is not a reply";
-    default:
-        return "unknown error";
-    }
+int buckler_cancel(struct buckler_client *client, const char *id, int timeout_ms,
+                   struct buckler_reply **ret) {
+    return ask(client, "cancel", NULL, id, timeout_ms, ret);
 }

@@ -16,8 +16,9 @@ struct buckler_reply {
 static bool well_formed(const json_t *root) {
     const char *verdict = json_string_value(json_object_get(root, "verdict"));
     return json_is_string(json_object_get(root, "id")) && json_is_integer(json_object_get(root, "status")) &&
-           json_is_boolean(json_object_get(root, "moderated")) && json_is_string(json_object_get(root, "action")) &&
-           verdict != NULL && (strcmp(verdict, "allow") == 0 || strcmp(verdict, "deny") == 0);
+           json_is_boolean(json_object_get(root, "moderated")) &&
+           json_is_string(json_object_get(root, "action")) && verdict != NULL &&
+           (strcmp(verdict, "allow") == 0 || strcmp(verdict, "deny") == 0);
 }
 
 int buckler_reply_parse(const void *bytes, size_t size, struct buckler_reply **ret_reply) {
@@ -116,10 +117,12 @@ bool buckler_reply_score(const struct buckler_reply *reply, size_t index, struct
     if (!json_is_object(one)) {
         return false;
     }
-    *ret_score = (struct buckler_score){.category = text_of(one, "category"), .classifier = text_of(one, "classifier"),
-                                        .state = text_of(one, "state"),
-                                        .part = (unsigned)json_integer_value(json_object_get(one, "part")),
-                                        .score = json_is_number(score) ? json_number_value(score) : (double)NAN};
+    *ret_score =
+        (struct buckler_score){.category = text_of(one, "category"),
+                               .classifier = text_of(one, "classifier"),
+                               .state = text_of(one, "state"),
+                               .part = (unsigned)json_integer_value(json_object_get(one, "part")),
+                               .score = json_is_number(score) ? json_number_value(score) : (double)NAN};
     return true;
 }
 
