@@ -66,7 +66,7 @@ struct buckler_part {
 };
 
 struct buckler_request {
-    const char *id; /* NULL: the client chooses one. buckler_classify always chooses. */
+    const char *id; /* of buckler_send: 1 to 64 printable ASCII, no ~ in front; NULL: the client chooses */
     const char *policy, *scope;
     const struct buckler_part *parts;
     size_t part_count;

@@ -5,8 +5,8 @@
  * tries again, so that the socket must be made anew (with a pause that doubles, so that a client in a loop
  * does not hammer).
  *
- * Ids are "r" and a counter for buckler_send and "s" and a counter for the waiting calls: a late reply to a
- * waiting call that gave up is known by its "s" and dropped.
+ * Ids are "r" and a counter for buckler_send and "~" and a counter for the waiting calls: a late reply to a
+ * waiting call that gave up is known by its "~" and dropped.
  */
 #include <errno.h>
 #include <poll.h>
@@ -24,6 +24,7 @@ enum {
     KEY_CHARACTERS = 40,
     FIRST_PAUSE_MS = 250,
     LAST_PAUSE_MS = 4000,
+    MOST_ATTEMPTS = 3,
 };
 
 struct kept {
@@ -36,7 +37,10 @@ struct buckler_client {
     char *server;
     char server_key[KEY_CHARACTERS + 1], public_key[KEY_CHARACTERS + 1], secret_key[KEY_CHARACTERS + 1];
     uint64_t next_id, monitors;
-    bool refused, disconnected;
+    uint64_t breaks;          /* connections that broke so far */
+    uint64_t breaks_at_send;  /* as of the last message that went out */
+    uint64_t breaks_reported; /* by buckler_receive */
+    bool refused;
     int64_t retry_at_ms;
     int pause_ms;
     struct kept *first, **last; /* replies for buckler_receive that a waiting call met */
@@ -106,7 +110,6 @@ static int do_connect(struct buckler_client *client) {
         return fail(client, BUCKLER_E_INVALID, "%s cannot be used: %s", client->server, zmq_strerror(number));
     }
     client->refused = false;
-    client->disconnected = false;
     return 0;
 }
 
@@ -119,7 +122,7 @@ static void hear_monitor(struct buckler_client *client) {
         (void)zmq_recv(client->monitor, endpoint, sizeof endpoint, 0);
         memcpy(&number, event, sizeof number);
         if (number == ZMQ_EVENT_DISCONNECTED) {
-            client->disconnected = true;
+            client->breaks++;
         } else if (number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
             client->pause_ms = 0;
         } else if (number == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
@@ -144,8 +147,9 @@ static int revive(struct buckler_client *client) {
     return do_connect(client);
 }
 
-/* Waits until the socket can be read (or written), the connection breaks, or the time is over. */
-static int wait_for(struct buckler_client *client, short events, int64_t until_ms) {
+/* Waits until the socket can be read (or written), more connections broke than `*known` (NULL: whatever
+ * breaks), or the time is over. */
+static int wait_for(struct buckler_client *client, short events, const uint64_t *known, int64_t until_ms) {
     for (;;) {
         zmq_pollitem_t items[2] = {{.socket = client->socket, .events = events},
                                    {.socket = client->monitor, .events = ZMQ_POLLIN}};
@@ -161,8 +165,7 @@ static int wait_for(struct buckler_client *client, short events, int64_t until_m
             return fail(client, BUCKLER_E_REFUSED,
                         "%s does not know this client: its uid or key is not listed", client->server);
         }
-        if (client->disconnected && (events & ZMQ_POLLIN) != 0) {
-            client->disconnected = false;
+        if (known != NULL && client->breaks != *known) {
             return fail(client, BUCKLER_E_DISCONNECTED, "the connection to %s broke", client->server);
         }
         if (ready == 0) {
@@ -248,12 +251,16 @@ static int send_frames(struct buckler_client *client, const char *json, const st
     size_t parts = request != NULL ? request->part_count : 0;
     size_t size = strlen(json);
     int rc = revive(client);
-    while (rc == 0 &&
-           zmq_send(client->socket, json, size, ZMQ_DONTWAIT | (parts > 0 ? ZMQ_SNDMORE : 0)) < 0) {
+    while (rc == 0) {
+        hear_monitor(client);
+        client->breaks_at_send = client->breaks; /* what broke before does not concern this message */
+        if (zmq_send(client->socket, json, size, ZMQ_DONTWAIT | (parts > 0 ? ZMQ_SNDMORE : 0)) >= 0) {
+            break;
+        }
         if (errno != EAGAIN && errno != EINTR) {
             return fail(client, BUCKLER_E_MEMORY, "sending failed: %s", zmq_strerror(errno));
         }
-        rc = wait_for(client, ZMQ_POLLOUT, until_ms);
+        rc = wait_for(client, ZMQ_POLLOUT, NULL, until_ms);
     }
     for (size_t i = 0; i < parts && rc == 0; i++) {
         /* Once the first frame is taken the rest of the message is, too. */
@@ -289,8 +296,8 @@ int buckler_send(struct buckler_client *client, const struct buckler_request *re
     char id[BUCKLER_ID_SIZE];
     int size = request->id != NULL ? snprintf(id, sizeof id, "%s", request->id)
                                    : snprintf(id, sizeof id, "r%llu", (unsigned long long)client->next_id++);
-    if (size < 1 || (size_t)size >= sizeof id) {
-        return fail(client, BUCKLER_E_INVALID, "an id has 1 to 64 characters");
+    if (size < 1 || (size_t)size >= sizeof id || id[0] == '~') {
+        return fail(client, BUCKLER_E_INVALID, "an id has 1 to 64 characters and does not begin with ~");
     }
     int rc = send_op(client, "classify", id, request, NULL, until(timeout_ms));
     if (rc == 0) {
@@ -347,10 +354,11 @@ static int take_message(struct buckler_client *client, struct buckler_reply **re
     return 0;
 }
 
-static int next_reply(struct buckler_client *client, int64_t until_ms, struct buckler_reply **ret) {
+static int next_reply(struct buckler_client *client, const uint64_t *known, int64_t until_ms,
+                      struct buckler_reply **ret) {
     int rc = take_message(client, ret);
     while (rc == BUCKLER_E_TIMEOUT) {
-        rc = wait_for(client, ZMQ_POLLIN, until_ms);
+        rc = wait_for(client, ZMQ_POLLIN, known, until_ms);
         if (rc != 0) {
             return rc;
         }
@@ -372,12 +380,15 @@ int buckler_receive(struct buckler_client *client, int timeout_ms, struct buckle
     int rc = revive(client);
     while (rc == 0) {
         struct buckler_reply *reply = NULL;
-        rc = next_reply(client, until_ms, &reply);
-        if (rc == 0 && buckler_reply_id(reply)[0] != 's') {
+        rc = next_reply(client, &client->breaks_reported, until_ms, &reply);
+        if (rc == 0 && buckler_reply_id(reply)[0] != '~') {
             *ret = reply;
             return 0;
         }
         buckler_reply_free(reply); /* the late reply to a waiting call that gave up */
+    }
+    if (rc == BUCKLER_E_DISCONNECTED) {
+        client->breaks_reported = client->breaks;
     }
     return rc;
 }
@@ -398,9 +409,10 @@ static int keep(struct buckler_client *client, struct buckler_reply *reply) {
 
 static int receive_own(struct buckler_client *client, const char *id, int64_t until_ms,
                        struct buckler_reply **ret) {
+    const uint64_t known = client->breaks_at_send;
     for (;;) {
         struct buckler_reply *reply = NULL;
-        int rc = next_reply(client, until_ms, &reply);
+        int rc = next_reply(client, &known, until_ms, &reply);
         if (rc != 0) {
             return rc;
         }
@@ -415,12 +427,9 @@ static int receive_own(struct buckler_client *client, const char *id, int64_t un
             buckler_reply_free(reply);
             return rc;
         }
-        if (found[0] != 's') {
-            rc = keep(client, reply);
-        } else {
+        if (found[0] == '~') {
             buckler_reply_free(reply);
-        }
-        if (rc != 0) {
+        } else if ((rc = keep(client, reply)) != 0) {
             return rc;
         }
     }
@@ -430,15 +439,12 @@ static int ask(struct buckler_client *client, const char *op, const struct buckl
                const char *target, int timeout_ms, struct buckler_reply **ret) {
     int64_t until_ms = until(timeout_ms);
     int rc = BUCKLER_E_DISCONNECTED;
-    client->disconnected = false;
-    while (rc == BUCKLER_E_DISCONNECTED) {
+    /* A request that breaks each connection it is sent on is not sent for ever. */
+    for (int attempt = 0; attempt < MOST_ATTEMPTS && rc == BUCKLER_E_DISCONNECTED; attempt++) {
         char id[BUCKLER_ID_SIZE];
-        (void)snprintf(id, sizeof id, "s%llu", (unsigned long long)client->next_id++);
+        (void)snprintf(id, sizeof id, "~%llu", (unsigned long long)client->next_id++);
         rc = send_op(client, op, id, request, target, until_ms);
-        if (rc == 0) {
-            client->disconnected = false; /* what broke before the request left does not concern it */
-            rc = receive_own(client, id, until_ms, ret);
-        }
+        rc = rc != 0 ? rc : receive_own(client, id, until_ms, ret);
     }
     return rc;
 }
