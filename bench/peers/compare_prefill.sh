@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Prefill and decode speed of our engine and of llama.cpp on the same file, the same machine and in the same minutes: the
+# Prefill speed of our engine and of llama.cpp on the same file, the same machine and in the same minutes: the
 # two take turns, so that a busy neighbour slows both. Prints tab-separated medians, spreads and ratios.
 #
 #   compare_prefill.sh BUCKLERCTL LLAMA_BENCH MODEL [THREADS [ROUNDS]]
@@ -25,7 +25,7 @@ round=1
 while [ "$round" -le "$rounds" ]; do
     echo "round $round of $rounds" >&2
     "$ours" bench engine --model "$model" --threads "$threads" --json >"$dir/ours.$round"
-    "$peer" -m "$model" -t "$threads" -p 128,512,2048 -n 64 -r 2 -o json >"$dir/peer.$round" 2>"$dir/peer.err" ||
+    "$peer" -m "$model" -t "$threads" -p 128,512,2048 -n 0 -r 2 -o json >"$dir/peer.$round" 2>"$dir/peer.err" ||
         { cat "$dir/peer.err" >&2; exit 1; }
     round=$((round + 1))
 done
@@ -42,11 +42,9 @@ for n in range(1, rounds + 1):
         result = json.load(file)
     for length, speed in result["prefill_tok_s"].items():
         ours.setdefault(f"prefill {length}", []).append(speed)
-    ours.setdefault("decode", []).append(result["decode_tok_s"])
     with open(f"{directory}/peer.{n}", encoding="utf-8") as file:
         for test in json.load(file):
-            name = f"prefill {test['n_prompt']}" if test["n_prompt"] else "decode"
-            peer.setdefault(name, []).append(test["avg_ts"])
+            peer.setdefault(f"prefill {test['n_prompt']}", []).append(test["avg_ts"])
 
 print("test\tthreads\tours tok/s\tmin\tmax\tllama.cpp tok/s\tmin\tmax\tratio")
 for name in ours:
