@@ -6,33 +6,68 @@
 #include "base/vocabulary.h"
 #include "decode/worker/text_steps.h"
 
-/* Letters and digits in disguise. Other compatibility characters (ellipsis, no-break space, trade mark,
- * units, ligatures, half-width Katakana, Arabic presentation forms) are ordinary typography and raise no
- * flag. */
-static bool is_disguise(uint32_t c) {
+/* What composing a character means to a reader. Most compatibility characters are ordinary typography
+ * (ellipsis, no-break space, trade mark, superscript two, circled numbers, units): their plain form is not
+ * worth a second view. */
+enum form { FORM_ORDINARY, FORM_LETTER, FORM_DISGUISE };
+
+static enum form form_of(uint32_t c) {
     static const struct {
         uint32_t first, last;
+        enum form form;
     } ranges[] = {
-        {0x02b0, 0x02b8}, {0x02e0, 0x02e4},   {0x1d2c, 0x1d6a},   {0x1d78, 0x1d78},   {0x1d9b, 0x1dbf},
-        {0x2071, 0x207f}, {0x2090, 0x209c},   {0x210a, 0x2115},   {0x2119, 0x211d},   {0x2124, 0x2124},
-        {0x2128, 0x2128}, {0x212c, 0x213a},   {0x2145, 0x2149},   {0x2460, 0x24ea},   {0x2c7c, 0x2c7d},
-        {0xff10, 0xff5a}, {0x1d400, 0x1d7ff}, {0x1f100, 0x1f14f}, {0x1fbf0, 0x1fbf9},
+        {0x02b0, 0x02b8, FORM_DISGUISE},   {0x02e0, 0x02e4, FORM_DISGUISE},
+        {0x1d2c, 0x1d6a, FORM_DISGUISE},   {0x1d78, 0x1d78, FORM_DISGUISE},
+        {0x1d9b, 0x1dbf, FORM_DISGUISE},   {0x2071, 0x2071, FORM_DISGUISE},
+        {0x207f, 0x207f, FORM_DISGUISE},   {0x2090, 0x209c, FORM_DISGUISE},
+        {0x210a, 0x2115, FORM_DISGUISE},   {0x2119, 0x211d, FORM_DISGUISE},
+        {0x2124, 0x2124, FORM_DISGUISE},   {0x2128, 0x2128, FORM_DISGUISE},
+        {0x212a, 0x212a, FORM_DISGUISE},   {0x212c, 0x213a, FORM_DISGUISE},
+        {0x2145, 0x2149, FORM_DISGUISE},   {0x249c, 0x24e9, FORM_DISGUISE},
+        {0x2c7c, 0x2c7d, FORM_DISGUISE},   {0xfb00, 0xfb4f, FORM_LETTER},
+        {0xfb50, 0xfdff, FORM_LETTER},     {0xfe70, 0xfefc, FORM_LETTER},
+        {0xff10, 0xff19, FORM_DISGUISE},   {0xff21, 0xff3a, FORM_DISGUISE},
+        {0xff41, 0xff5a, FORM_DISGUISE},   {0xff66, 0xff9f, FORM_LETTER},
+        {0x1d400, 0x1d7ff, FORM_DISGUISE}, {0x1f110, 0x1f14f, FORM_DISGUISE},
+        {0x1fbf0, 0x1fbf9, FORM_DISGUISE},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
         if (c >= ranges[i].first && c <= ranges[i].last) {
-            return true;
+            return ranges[i].form;
         }
     }
-    return false;
+    return FORM_ORDINARY;
 }
 
-/* White letters on black squares and discs have no compatibility mapping; they read as letters all the same.
- * Single ones are ordinary emoji (blood groups, parking). */
-static uint32_t black_letter(uint32_t c) {
+/* Characters that NFKC would take apart although everybody writes them so: the Thai and Lao vowel am, and the
+ * letters of Hangul that stand alone (laughter, abbreviations). */
+static bool is_kept(uint32_t c) {
+    return c == 0xe33 || c == 0xeb3 || (c >= 0x3131 && c <= 0x318e) || (c >= 0xffa1 && c <= 0xffdc);
+}
+
+static bool is_lone_consonant(uint32_t c) {
+    return c >= 0x3131 && c <= 0x314e;
+}
+
+static bool is_lone_vowel(uint32_t c) {
+    return c >= 0x314f && c <= 0x3163;
+}
+
+/* Letters on badges: white ones on black squares and discs, which have no compatibility mapping, and two that
+ * are emoji as well. Inside a word they read as letters; alone they are ordinary emoji (blood groups,
+ * parking). */
+static uint32_t badge_letter(uint32_t c) {
     if (c >= 0x1f150 && c <= 0x1f169) {
         return 'A' + (c - 0x1f150);
     }
-    return c >= 0x1f170 && c <= 0x1f189 ? 'A' + (c - 0x1f170) : 0;
+    if (c >= 0x1f170 && c <= 0x1f189) {
+        return 'A' + (c - 0x1f170);
+    }
+    return c == 0x2139 ? 'i' : c == 0x24c2 ? 'M' : 0;
+}
+
+static bool is_style(uint32_t c) {
+    return c == 0xfe0e || c == 0xfe0f;
 }
 
 static bool says_something(uint32_t c) {
@@ -43,11 +78,10 @@ static bool add_segment(const struct unicode *unicode, const struct points *text
                         struct points *out, struct text_trace *trace) {
     uint32_t in[UNICODE_SEGMENT_POINTS];
     uint32_t composed[UNICODE_SEGMENT_OUT];
-    bool canonical = false;
     for (size_t i = 0; i < count; i++) {
         in[i] = text->p[first + i].code;
     }
-    size_t n = unicode_nfkc(unicode, in, count, composed, &canonical);
+    size_t n = unicode_nfkc(unicode, in, count, composed);
     bool same = n == count;
     for (size_t i = 0; i < n && same; i++) {
         same = composed[i] == in[i];
@@ -66,35 +100,68 @@ static bool add_segment(const struct unicode *unicode, const struct points *text
         if (!points_add(out, composed[i], text->p[first].at)) {
             return false;
         }
-        /* Spaces, dots and the like may come out without making a second view worth its price. */
-        trace->changed |= says_something(composed[i]) && in[0] != 0x2122;
+        /* Letters and marks that were apart. */
+        trace->changed |= count > 1 && says_something(composed[i]);
     }
     for (size_t i = 0; i < count; i++) {
-        if (!canonical && is_disguise(in[i])) {
-            trace->flags |= FLAG_COMPATIBILITY;
-        }
+        enum form form = form_of(in[i]);
+        trace->changed |= form != FORM_ORDINARY;
+        trace->flags |= form == FORM_DISGUISE ? FLAG_COMPATIBILITY : 0;
     }
     return true;
 }
 
-static bool add_black_letter(const struct points *text, size_t i, struct points *out,
-                             struct text_trace *trace) {
+/* A kept character, or a consonant and a vowel of Hangul that stand side by side and make a syllable. Returns
+ * the points used. */
+static size_t take_kept(const struct unicode *unicode, const struct points *text, size_t i,
+                        struct points *out, struct text_trace *trace, bool *ok) {
+    const struct point *p = text->p + i;
+    if (i + 1 < text->count && is_lone_consonant(p[0].code) && is_lone_vowel(p[1].code)) {
+        uint32_t pair[2] = {p[0].code, p[1].code};
+        uint32_t composed[UNICODE_SEGMENT_OUT];
+        if (unicode_nfkc(unicode, pair, 2, composed) == 1) {
+            trace->changed = true;
+            *ok = points_add(out, composed[0], p[0].at);
+            return 2;
+        }
+    }
+    *ok = points_add(out, p[0].code, p[0].at);
+    return 1;
+}
+
+static bool reads_as_letter(const struct points *text, size_t i) {
+    return i < text->count && (badge_letter(text->p[i].code) != 0 || unicode_is_letter(text->p[i].code));
+}
+
+/* A badge at `i`: a letter when a letter stands beside it. Returns the points used: its style selector goes
+ * with it. */
+static size_t take_badge(const struct points *text, size_t i, struct points *out, struct text_trace *trace,
+                         bool *ok) {
+    bool styled = i + 1 < text->count && is_style(text->p[i + 1].code);
+    bool behind = i >= 1 && (reads_as_letter(text, i - 1) ||
+                             (i >= 2 && is_style(text->p[i - 1].code) && reads_as_letter(text, i - 2)));
+    if (!behind && !reads_as_letter(text, i + 1 + styled)) {
+        *ok = points_add(out, text->p[i].code, text->p[i].at);
+        return 1;
+    }
     trace->flags |= FLAG_COMPATIBILITY;
     trace->changed = true;
-    return points_add(out, black_letter(text->p[i].code), text->p[i].at);
+    *ok = points_add(out, badge_letter(text->p[i].code), text->p[i].at);
+    return 1 + styled;
 }
 
 bool text_compose(const struct unicode *unicode, const struct points *text, struct points *out,
                   struct text_trace *trace) {
-    for (size_t i = 0; i < text->count;) {
+    bool ok = true;
+    for (size_t i = 0; i < text->count && ok;) {
         uint32_t c = text->p[i].code;
         size_t end = i + 1;
-        bool ok = true;
-        if (black_letter(c) != 0 && ((end < text->count && black_letter(text->p[end].code) != 0) ||
-                                     (i > 0 && black_letter(text->p[i - 1].code) != 0))) {
-            ok = add_black_letter(text, i, out, trace);
+        if (is_kept(c)) {
+            end = i + take_kept(unicode, text, i, out, trace, &ok);
+        } else if (badge_letter(c) != 0) {
+            end = i + take_badge(text, i, out, trace, &ok);
         } else {
-            while (end < text->count && end - i < UNICODE_SEGMENT_POINTS &&
+            while (end < text->count && end - i < UNICODE_SEGMENT_POINTS && !is_kept(text->p[end].code) &&
                    !unicode_starts_segment(unicode, text->p[end].code)) {
                 end++;
             }
@@ -102,27 +169,24 @@ bool text_compose(const struct unicode *unicode, const struct points *text, stru
                      ? points_add(out, c, text->p[i].at)
                      : add_segment(unicode, text, i, end - i, out, trace);
         }
-        if (!ok) {
-            return false;
-        }
         i = end;
     }
-    return true;
+    return ok;
 }
 
 /* ---- words that mix scripts ---- */
 
 static uint32_t cyrillic_twin(uint32_t c) {
     static const struct {
-        char latin;
+        uint8_t latin;
         uint16_t cyrillic;
-    } twins[] = {{'a', 0x430}, {'c', 0x441}, {'e', 0x435}, {'i', 0x456}, {'j', 0x458},
-                 {'o', 0x43e}, {'p', 0x440}, {'s', 0x455}, {'x', 0x445}, {'y', 0x443},
-                 {'A', 0x410}, {'B', 0x412}, {'C', 0x421}, {'E', 0x415}, {'H', 0x41d},
-                 {'I', 0x406}, {'J', 0x408}, {'K', 0x41a}, {'M', 0x41c}, {'O', 0x41e},
-                 {'P', 0x420}, {'S', 0x405}, {'T', 0x422}, {'X', 0x425}, {'Y', 0x423}};
+    } twins[] = {{'a', 0x430}, {'c', 0x441},  {'e', 0x435}, {'i', 0x456}, {'j', 0x458}, {'o', 0x43e},
+                 {'p', 0x440}, {'s', 0x455},  {'x', 0x445}, {'y', 0x443}, {'A', 0x410}, {'B', 0x412},
+                 {'C', 0x421}, {'E', 0x415},  {'H', 0x41d}, {'I', 0x406}, {'J', 0x408}, {'K', 0x41a},
+                 {'M', 0x41c}, {'O', 0x41e},  {'P', 0x420}, {'S', 0x405}, {'T', 0x422}, {'X', 0x425},
+                 {'Y', 0x423}, {0xcb, 0x401}, {0xeb, 0x451}};
     for (size_t i = 0; i < sizeof twins / sizeof *twins; i++) {
-        if (c == (uint32_t)twins[i].latin) {
+        if (c == twins[i].latin) {
             return twins[i].cyrillic;
         }
     }
@@ -198,9 +262,12 @@ static void unmix_word(struct unicode *unicode, struct points *text, struct word
         }
         return;
     }
+    /* Towards the script that takes the whole word; where both or neither do, towards that of most letters.
+     */
     bool all_latin = word->twins == word->alike;
     bool all_cyrillic = word->cyrillic == word->alike && word->back == word->latin;
-    if (all_cyrillic && (!all_latin || word->cyrillic > word->latin)) {
+    bool mostly_cyrillic = word->cyrillic > word->latin;
+    if (all_latin == all_cyrillic ? mostly_cyrillic : all_cyrillic) {
         to_cyrillic(text, word, trace);
     } else {
         to_latin(unicode, text, word, trace);

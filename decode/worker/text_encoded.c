@@ -10,7 +10,7 @@
 #include "base/vocabulary.h"
 #include "decode/worker/text_steps.h"
 
-enum { MIN_RUN = 24, PRINTABLE_PERCENT = 80 };
+enum { MIN_RUN = 24, PRINTABLE_PERCENT = 80, LETTERS_PERCENT = 75 };
 
 static int hex_value(uint32_t c) {
     return c >= '0' && c <= '9'                     ? (int)(c - '0')
@@ -70,12 +70,12 @@ static bool reads_as_text(const uint8_t *bytes, size_t size) {
         size_t length = utf8_decode(bytes + i, size - i, &code);
         if (length > 0 && (unicode_is_printable(code) || code == '\n' || code == '\r' || code == '\t')) {
             printable += length;
-            letters += unicode_is_letter(code) ? length : 0;
+            letters += unicode_is_letter(code) || code == ' ' ? length : 0;
         }
         i += length > 0 ? length : 1;
     }
-    /* Some letters too: a decimal number read as hexadecimal yields printable signs. */
-    return size > 0 && printable * 100 >= size * PRINTABLE_PERCENT && letters * 2 >= size;
+    /* Mostly letters, too: chance and decimal numbers yield printable signs. */
+    return size > 0 && printable * 100 >= size * PRINTABLE_PERCENT && letters * 100 >= size * LETTERS_PERCENT;
 }
 
 static bool add_found(const uint8_t *bytes, size_t size, uint32_t at, struct points *found) {

@@ -53,11 +53,13 @@ struct run {
     size_t letters;
     size_t unit;   /* the smallest gap: what stands between letters of one word */
     bool alphabet; /* each letter is the successor of the one before */
+    bool stutter;  /* the same letter again and again */
     bool acronym;  /* capitals with points: U.S.S.R. */
 };
 
 static struct run run_at(const struct points *text, size_t i) {
-    struct run run = {.first = i, .end = i + 1, .letters = 1, .unit = MAX_GAP, .alphabet = true};
+    struct run run = {
+        .first = i, .end = i + 1, .letters = 1, .unit = MAX_GAP, .alphabet = true, .stutter = true};
     uint32_t separator = i + 1 < text->count ? text->p[i + 1].code : 0;
     if (!is_separator(separator)) {
         return run;
@@ -71,6 +73,7 @@ static struct run run_at(const struct points *text, size_t i) {
         }
         run.alphabet &= text->p[letter].code == text->p[run.end - 1].code + 1;
         run.acronym &= unicode_fold_case(text->p[letter].code) != text->p[letter].code;
+        run.stutter &= unicode_fold_case(text->p[letter].code) == unicode_fold_case(text->p[i].code);
         run.unit = gap < run.unit ? gap : run.unit;
         run.letters++;
         run.end = letter + 1;
@@ -101,7 +104,8 @@ void text_join_letters(struct points *text, size_t least, bool acronyms_too, str
         if (starts) {
             run = run_at(text, i);
         }
-        if (starts && run.letters >= least && !run.alphabet && (acronyms_too || !run.acronym)) {
+        if (starts && run.letters >= least && !run.alphabet && !run.stutter &&
+            (acronyms_too || !run.acronym)) {
             to = join(text, &run, to);
             trace->flags |= FLAG_SPACED_LETTERS;
             trace->changed = true;

@@ -32,6 +32,7 @@ struct strip {
     uint8_t pending[4]; /* bytes spelled by variation selectors, until they make a character */
     size_t pending_count;
     uint32_t pending_at;
+    size_t visible; /* the next point that is seen, where it was looked for last */
     bool failed;
 };
 
@@ -41,6 +42,11 @@ static bool is_bidi(uint32_t c) {
 
 static bool is_direction_mark(uint32_t c) {
     return c == 0x200e || c == 0x200f || c == 0x061c;
+}
+
+/* Hangul fillers: blank, but as wide as a letter; nobody types them by accident. */
+static bool is_filler(uint32_t c) {
+    return c == 0x115f || c == 0x1160 || c == 0x3164 || c == 0xffa0;
 }
 
 /* 0 … 255 for a variation selector, -1 for anything else. */
@@ -96,7 +102,35 @@ static uint32_t base_kept(const struct strip *s) {
 }
 
 static bool is_word(uint32_t c) {
-    return unicode_is_letter(c) || unicode_is_digit(c);
+    return unicode_is_letter(c) || unicode_is_digit(c) || unicode_is_mark(c);
+}
+
+static void keep(struct strip *s, size_t i) {
+    s->text->p[s->kept++] = s->text->p[i];
+}
+
+static void drop(struct strip *s, uint32_t flag) {
+    s->trace->flags |= flag;
+    s->trace->changed = true;
+}
+
+/* The next character that a reader sees. The place moves forward only, so that looking ahead stays linear. */
+static uint32_t next_seen(struct strip *s, size_t i) {
+    s->visible = s->visible > i ? s->visible : i + 1;
+    while (s->visible < s->text->count && unicode_is_ignorable(s->text->p[s->visible].code)) {
+        s->visible++;
+    }
+    return code_at(s, s->visible);
+}
+
+/* An invisible character is a trick inside a word, or as one of several; a single one beside a space or a
+ * sign is left over from somebody's editor. */
+static void drop_invisible(struct strip *s, size_t i) {
+    bool several =
+        unicode_is_ignorable(code_at(s, i + 1)) || (i > 0 && unicode_is_ignorable(code_at(s, i - 1)));
+    if (several || (is_word(last_kept(s)) && is_word(next_seen(s, i)))) {
+        drop(s, FLAG_ZERO_WIDTH);
+    }
 }
 
 static bool joiner_belongs(const struct strip *s, uint32_t c, size_t i) {
@@ -149,15 +183,6 @@ static size_t flag_tags(const struct strip *s, size_t i) {
     return 0;
 }
 
-static void keep(struct strip *s, size_t i) {
-    s->text->p[s->kept++] = s->text->p[i];
-}
-
-static void drop(struct strip *s, uint32_t flag) {
-    s->trace->flags |= flag;
-    s->trace->changed = true;
-}
-
 static void take_mark(struct strip *s, size_t i) {
     unsigned *count = unicode_is_stacking(s->text->p[i].code) ? &s->stacked : &s->plain;
     if (++*count > (count == &s->stacked ? MAX_STACKED_MARKS : MAX_PLAIN_MARKS)) {
@@ -195,14 +220,16 @@ static size_t take_ignorable(struct strip *s, size_t i) {
         if (joiner_belongs(s, c, i)) {
             keep(s, i);
         } else {
-            drop(s, FLAG_ZERO_WIDTH);
+            drop_invisible(s, i);
         }
     } else if (is_direction_mark(c) && !(is_word(last_kept(s)) && is_word(code_at(s, i + 1)))) {
         keep(s, i);
     } else if (c >= 0x180b && c <= 0x180f && unicode_script(last_kept(s)) == SCRIPT_JOINING) {
         keep(s, i); /* Mongolian variants */
-    } else {
+    } else if (is_filler(c)) {
         drop(s, FLAG_ZERO_WIDTH);
+    } else {
+        drop_invisible(s, i);
     }
     return 1;
 }

@@ -7,13 +7,12 @@
 #include <unicode/unorm2.h>
 #include <unicode/uscript.h>
 #include <unicode/uspoof.h>
-#include <unicode/ustring.h>
 #include <unicode/utf16.h>
 
 enum { TWINS = 4096 };
 
 struct unicode {
-    const UNormalizer2 *nfc, *nfkc; /* ICU's own, never freed */
+    const UNormalizer2 *nfkc; /* ICU's own, never freed */
     USpoofChecker *spoof;
     /* The answers of unicode_ascii_twin so far, one place a hash value; a skeleton costs ICU some 300 ns. */
     struct {
@@ -26,7 +25,6 @@ static void warm_up(struct unicode *u) {
                                        0x1f600, 0xfb01, 0xfdfa, 0x200d, 0xe0041, 0xfe0f, 0x1d400, 0x301};
     uint32_t out[UNICODE_SEGMENT_OUT];
     for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
-        bool canonical = false;
         uint32_t point = samples[i];
         (void)unicode_is_ignorable(point);
         (void)unicode_is_emoji(point);
@@ -39,7 +37,7 @@ static void warm_up(struct unicode *u) {
         (void)unicode_ascii_twin(u, point);
         (void)unicode_starts_segment(u, point);
         (void)unicode_is_inert(u, point);
-        (void)unicode_nfkc(u, &point, 1, out, &canonical);
+        (void)unicode_nfkc(u, &point, 1, out);
     }
 }
 
@@ -49,7 +47,6 @@ int unicode_new(struct unicode **ret, struct error *reterr) {
     if (u == NULL) {
         return error_errno(reterr, ENOMEM, "unicode tables");
     }
-    u->nfc = unorm2_getNFCInstance(&status);
     u->nfkc = unorm2_getNFKCInstance(&status);
     u->spoof = uspoof_open(&status);
     if (U_FAILURE(status)) {
@@ -217,10 +214,9 @@ bool unicode_is_inert(const struct unicode *u, uint32_t point) {
 }
 
 size_t unicode_nfkc(const struct unicode *u, const uint32_t *points, size_t count,
-                    uint32_t out[UNICODE_SEGMENT_OUT], bool *ret_canonical) {
+                    uint32_t out[UNICODE_SEGMENT_OUT]) {
     UChar in[UNICODE_SEGMENT_POINTS * 2];
     UChar wide[UNICODE_SEGMENT_OUT * 2];
-    UChar canonical[UNICODE_SEGMENT_POINTS * 8];
     int32_t length = 0;
     for (size_t i = 0; i < count && i < UNICODE_SEGMENT_POINTS; i++) {
         U16_APPEND_UNSAFE(in, length, (UChar32)points[i]);
@@ -230,10 +226,6 @@ size_t unicode_nfkc(const struct unicode *u, const uint32_t *points, size_t coun
     if (U_FAILURE(status)) {
         return 0;
     }
-    int32_t canonical_length =
-        unorm2_normalize(u->nfc, in, length, canonical, UNICODE_SEGMENT_POINTS * 8, &status);
-    *ret_canonical =
-        U_SUCCESS(status) && canonical_length == wide_length && u_memcmp(canonical, wide, wide_length) == 0;
     size_t written = 0;
     for (int32_t at = 0; at < wide_length && written < UNICODE_SEGMENT_OUT;) {
         UChar32 point = 0;

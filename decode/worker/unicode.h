@@ -58,6 +58,6 @@ enum { UNICODE_SEGMENT_POINTS = 64, UNICODE_SEGMENT_OUT = UNICODE_SEGMENT_POINTS
 /* NFKC of one segment of at most UNICODE_SEGMENT_POINTS code points. Returns the number of code points
  * written. *ret_canonical tells whether NFC gives the same. 0 when ICU fails. */
 size_t unicode_nfkc(const struct unicode *u, const uint32_t *points, size_t count,
-                    uint32_t out[UNICODE_SEGMENT_OUT], bool *ret_canonical);
+                    uint32_t out[UNICODE_SEGMENT_OUT]);
 
 #endif

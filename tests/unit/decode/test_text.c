@@ -116,6 +116,13 @@ static void test_leaves_ordinary_text_alone(void **state) {
         {"I a m", NULL, NULL, NULL, 0},
         {"mp3 h264 e4 Nf3 $15 4th user@example.com", NULL, NULL, NULL, 0},
         {"\u05d0\u200e!", NULL, NULL, NULL, 0}, /* a direction mark between a letter and a sign */
+        {"km\u00b2 \u2460 \u2167 \uff1f\uff0c \u3314", NULL, NULL, NULL, 0},
+        {"\u2139\ufe0f info, \u24c2\ufe0f metro", NULL, NULL, NULL, 0},
+        {"\u314b\u314b\u314b \u3160\u3160 \u3147\u3148", NULL, NULL, NULL, 0}, /* Korean laughter */
+        {"\u0e14\u0e33\u0e40\u0e19\u0e34\u0e19", NULL, NULL, NULL, 0},         /* Thai with am */
+        {"\u095e\u093f", NULL, NULL, NULL, 0},                         /* Hindi with a dotted letter */
+        {"white? \u200b NTA, E\ufeff / x", NULL, NULL, NULL, 0},       /* leftovers beside spaces */
+        {"S-s-s-s! \uc544~\uc544~\uc544~\uc544", NULL, NULL, NULL, 0}, /* stutter, drawn-out sounds */
         {"\U0001f171\ufe0f blood", NULL, NULL, NULL, 0},
         {"The sum is μm and kΩ", NULL, NULL, NULL, 0},
     };
@@ -185,7 +192,9 @@ static void test_undoes_compatibility_forms(void **state) {
         {"\U0001d4d7\U0001d4ea\U0001d4fd\U0001d4ee", "Hate", NULL, "hate", FLAG_COMPATIBILITY},
         {"\u24d7\u24d0\u24e3\u24d4", "hate", NULL, "hate", FLAG_COMPATIBILITY},
         {"\U0001f177\U0001f170\U0001f183\U0001f174", "HATE", NULL, "hate", FLAG_COMPATIBILITY},
-        {"\uff76\uff85", "\u30ab\u30ca", NULL, NULL, 0}, /* half-width Katakana */
+        {"w\U0001f17e\ufe0f\u24c2\ufe0f\U0001f170\ufe0fn", "wOMAn", NULL, "woman", FLAG_COMPATIBILITY},
+        {"\uff76\uff85", "\u30ab\u30ca", NULL, NULL, 0},       /* half-width Katakana */
+        {"\u3147\u314f\uc9c1", "\uc544\uc9c1", NULL, NULL, 0}, /* a syllable written apart */
         {"cafe\u0301", "caf\u00e9", NULL, NULL, 0},
     };
     check(rows);
@@ -199,6 +208,8 @@ static void test_folds_look_alikes_in_mixed_words_only(void **state) {
         /* a Russian word with Latin letters in it becomes Russian */
         {"\u043fp\u0438\u0432e\u0442", "\u043f\u0440\u0438\u0432\u0435\u0442", NULL,
          "\u043f\u0440\u0438\u0432\u0435\u0442", FLAG_MIXED_SCRIPT},
+        {"\u043a\u0440\u00eb\u0441\u0442\u043d\u044b\u0439",
+         "\u043a\u0440\u0451\u0441\u0442\u043d\u044b\u0439", NULL, NULL, FLAG_MIXED_SCRIPT},
         /* a whole word of look-alikes: the lists see it, the model's view stays */
         {"I want \u0455\u0435\u0445 now", NULL, NULL, "i want sex now", 0},
         {"\u043e\u0440\u0435\u0445 \u0440\u043e\u0441", NULL, NULL,
