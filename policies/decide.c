@@ -69,9 +69,10 @@ static bool rule_matches(const struct policy *policy, const struct policy_rule *
     return *ret_part >= 0;
 }
 
-static bool part_is_scored(const struct policy *policy, const struct policy_input *input, size_t part) {
+/* Asked when all scores of judged parts are known to be sound. */
+static bool part_is_scored(const struct policy_input *input, size_t part) {
     for (size_t i = 0; i < input->score_count; i++) {
-        if (input->scores[i].part == part && score_is_sound(policy, input, &input->scores[i])) {
+        if (input->scores[i].part == part) {
             return true;
         }
     }
@@ -81,7 +82,7 @@ static bool part_is_scored(const struct policy *policy, const struct policy_inpu
 static bool part_is_covered(const struct policy *policy, const struct policy_input *input, size_t part) {
     const struct policy_part *p = &input->parts[part];
     return p->complete && has_bit(policy->kinds, p->kind) && p->kind != CONTENT_INVALID &&
-           (policy->classifier_count == 0 || part_is_scored(policy, input, part));
+           (policy->classifier_count == 0 || part_is_scored(input, part));
 }
 
 static bool is_complete(const struct policy *policy, const struct policy_input *input) {

@@ -244,6 +244,8 @@ static const struct mistake mistakes[] = {
     {"motto: 12", 2, 8, "motto: expected text, found a number (put it in quotes)", false},
     {"motto: true", 2, 8, "expected text, found a boolean", false},
     {"motto: 0x1F", 2, 8, "expected text, found a number", false},
+    {"motto: .nan", 2, 8, "expected text, found a number", false},
+    {"motto: 1e-5", 2, 8, "expected text, found a number", false},
     {"motto: ~", 2, 8, "expected text, found nothing", false},
     {"motto: [a]", 2, 8, "expected text, found a list", false},
     {"motto: aaaaaaaaaaaaaaaaaaaaa", 2, 8, "motto: longer than 20 bytes", false},
@@ -288,6 +290,7 @@ static const struct mistake mistakes[] = {
     {"paths: &p [a]", 2, 8, "anchor &p", false},
     {"motto: *m", 2, 8, "alias *m: aliases are not taken", false},
     {"motto: !!str hey", 2, 8, "tag tag:yaml.org,2002:str: tags are not taken", false},
+    {"*a : b", 2, 1, "alias *a", false},
     {"trace: !t { deep: true }", 2, 8, "tag !t", false},
     {"<<: { quiet: true }", 2, 1, "merge key <<: merging is not taken", false},
     {"? [a]\n: b", 2, 3, "a key must be a word", false},
@@ -460,6 +463,7 @@ static void expect_unreadable(const char *path, const char *message) {
 static void test_refuses_files_that_are_none(void **state) {
     (void)state;
     expect_unreadable("/nowhere/at/all.yaml", "/nowhere/at/all.yaml:1:1: cannot be read: No such file");
+    expect_unreadable("/proc/self/mem", "cannot be read: ");
     expect_unreadable("/dev/null", "/dev/null:1:1: not a regular file");
     expect_unreadable("/", "not a regular file");
 }

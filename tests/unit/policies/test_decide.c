@@ -288,9 +288,26 @@ static void test_a_part_that_was_not_judged_in_full_never_allows(void **state) {
     part = text_part();
     p->kinds = 1u << CONTENT_IMAGE;
     expect_uncovered(p, &part, &score);
+    part.kind = (enum content_kind)40; /* beyond every bit */
+    expect_uncovered(p, &part, &score);
+    part = text_part();
     p->kinds = 0;
     p->scopes = 1u << SCOPE_TOOL;
     expect_uncovered(p, &part, &score);
+    free(p);
+}
+
+static void test_a_request_without_scope_never_allows(void **state) {
+    (void)state;
+    struct policy *p = new_policy();
+    struct policy_part part = text_part();
+    struct score score = executed(0, 0, 0);
+    const struct policy_input input = {
+        .scope = SCOPE_INVALID, .parts = &part, .part_count = 1, .scores = &score, .score_count = 1};
+    struct policy_decision d;
+    policy_decide(p, &input, &d);
+    assert_int_equal(d.rule, POLICY_BY_UNCOVERED);
+    assert_int_equal(d.action, ACTION_REVIEW);
     free(p);
 }
 
@@ -545,6 +562,7 @@ int main(void) {
         cmocka_unit_test(test_a_score_of_nothing_known_never_allows),
         cmocka_unit_test(test_one_bad_score_beside_good_ones_is_enough),
         cmocka_unit_test(test_a_part_that_was_not_judged_in_full_never_allows),
+        cmocka_unit_test(test_a_request_without_scope_never_allows),
         cmocka_unit_test(test_nothing_judged_never_allows),
         cmocka_unit_test(test_a_policy_without_classifiers_decides_by_flags),
         cmocka_unit_test(test_a_stronger_rule_stays_when_content_is_uncovered),

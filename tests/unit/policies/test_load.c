@@ -258,6 +258,97 @@ static void test_takes_the_policy_that_the_mistakes_are_made_in(void **state) {
     policy_free(policy);
 }
 
+#define WHOLE "schema: buckler.policy/1\nname: p\n"
+#define NSFW "classifiers: [" HEAD ", { id: n, use: open_nsfw }]\n"
+
+struct whole_mistake {
+    const char *text;
+    const char *message; /* of the only line, behind the file's name */
+};
+
+/* Mistakes that need more than one line of the small policy changed. */
+static const struct whole_mistake whole_mistakes[] = {
+    {WHOLE NSFW "rules: [{ id: r, when: { category: violence, min: 0.5, kind: image }, action: deny "
+                "}]\ndefault: allow\n",
+     ":4:62: violence is scored on text only: the rule can never match"},
+    {WHOLE NSFW "rules: [{ id: r, when: { category: sexually_explicit, min: 0.5, flag: bidi, kind: image }, "
+                "action: deny }]\n"
+                "default: allow\n",
+     ":4:71: flag: the rule can never match"},
+    {WHOLE NSFW
+     "rules: [{ id: r, when: { category: sexually_explicit, min: 0.5 }, action: redact }]\ndefault: allow\n",
+     ":4:75: action: redact works on text (add kind: text)"},
+    {WHOLE NSFW "rules: [{ id: r, when: { kind: image }, action: review }]\ndefault: deny\n",
+     ":4:49: action: weaker than default: deny, the rule can never decide"},
+    {WHOLE "applies: { modalities: image }\nclassifiers: [{ id: n, use: open_nsfw }]\n"
+           "rules: [{ id: r, when: { kind: image }, action: review }]\ndefault: allow\n"
+           "examples: [{ text: hi, expect: allow }]\n",
+     ":7:12: examples are text, which the policy does not apply to"},
+    {WHOLE "classifiers: []\nrules: [{ id: r, when: { category: any, min: 0.5 }, action: review }]\ndefault: "
+           "allow\n",
+     ":4:36: category: the policy has no classifier that scores anything"},
+    {WHOLE "classifiers: [" HEAD
+           ", { id: l, use: lists, files: [/nowhere/l.yaml] }, { id: n, use: open_nsfw }]\n"
+           "rules: [{ id: r, when: { category: own, min: 0.5 }, action: deny }]\ndefault: allow\n",
+     ":3:80: files: /nowhere/l.yaml cannot be read"}, /* and not: own is unknown */
+};
+
+static void test_names_mistakes_between_the_parts_of_a_policy(void **state) {
+    (void)state;
+    size_t bad = 0;
+    for (size_t i = 0; i < sizeof whole_mistakes / sizeof *whole_mistakes; i++) {
+        struct policy *policy = NULL;
+        struct config_report report = {0};
+        int rc = load(whole_mistakes[i].text, &policy, &report);
+        const char *line =
+            config_report_count(&report) == 1 ? config_report_line(&report, 0) : HERE " not one problem";
+        if (rc != POLICY_E_INVALID ||
+            strncmp(line + strlen(HERE), whole_mistakes[i].message, strlen(whole_mistakes[i].message)) != 0) {
+            bad++;
+            print_error("%s  expected %s\n  found    %s\n", whole_mistakes[i].text, whole_mistakes[i].message,
+                        line);
+        }
+        config_report_deinit(&report);
+        policy_free(policy);
+    }
+    assert_int_equal(bad, 0);
+}
+
+static void test_refuses_more_categories_than_a_policy_holds(void **state) {
+    (void)state;
+    char text[8192];
+    size_t used = (size_t)snprintf(text, sizeof text,
+                                   WHOLE "applies: { modalities: text }\nclassifiers:\n"
+                                         "  - id: y\n    use: yes_no\n    model: m\n    guidelines:\n");
+    for (int i = 0; i < POLICY_MAX_CATEGORIES; i++) {
+        used += (size_t)snprintf(text + used, sizeof text - used, "      own%d: The text must not.\n", i);
+    }
+    (void)snprintf(text + used, sizeof text - used,
+                   "rules: [{ id: r, when: { flag: bidi }, action: deny }]\ndefault: allow\n");
+    struct policy *policy = NULL;
+    struct config_report report = {0};
+    assert_int_equal(load(text, &policy, &report), POLICY_E_INVALID);
+    assert_int_equal(config_report_count(&report), 1);
+    assert_string_equal(config_report_line(&report, 0),
+                        HERE ":5:3: 75 categories with the built-in ones, at most 64");
+    config_report_deinit(&report);
+}
+
+static void test_refuses_a_path_that_it_could_not_show(void **state) {
+    (void)state;
+    char text[2048];
+    char path[600];
+    const struct mistake none = {.replaces = 0};
+    struct policy *policy = NULL;
+    struct config_report report = {0};
+    memset(path, 'p', sizeof path - 1);
+    path[sizeof path - 1] = '\0';
+    assemble(&none, text, sizeof text);
+    assert_int_equal(policy_load_memory(path, text, strlen(text), &policy, &report), POLICY_E_INVALID);
+    assert_int_equal(config_report_count(&report), 1);
+    config_report_deinit(&report);
+}
+
 static void test_reports_wrong_values_and_cross_checks_in_one_run(void **state) {
     (void)state;
     static const char text[] = "schema: buckler.policy/1\nname: P\n"
@@ -491,6 +582,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_takes_the_policy_that_the_mistakes_are_made_in),
         cmocka_unit_test(test_names_line_column_and_reason_of_each_mistake),
+        cmocka_unit_test(test_names_mistakes_between_the_parts_of_a_policy),
+        cmocka_unit_test(test_refuses_more_categories_than_a_policy_holds),
+        cmocka_unit_test(test_refuses_a_path_that_it_could_not_show),
         cmocka_unit_test(test_reports_wrong_values_and_cross_checks_in_one_run),
         cmocka_unit_test(test_fills_every_field),
         cmocka_unit_test(test_denies_by_default_when_something_breaks),
