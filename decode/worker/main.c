@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -71,12 +72,18 @@ static void place_view(const struct work *work, const struct text_view *view, st
     }
 }
 
+static bool is_media(const char *mime) {
+    return strncasecmp(mime, "image/", 6) == 0 || strncasecmp(mime, "audio/", 6) == 0 ||
+           strncasecmp(mime, "video/", 6) == 0;
+}
+
 static int do_text(struct work *work, const struct decode_order *order, const uint8_t *bytes,
                    struct sink *out, struct decode_answer *answer, struct error *reterr) {
     struct canonical_text text;
     int rc = text_canonicalise(work->unicode, bytes, order->size, order->replace_invalid_utf8, out, &text,
                                &answer->flags, reterr);
     if (rc == 0) {
+        answer->flags |= is_media(order->mime) ? FLAG_MIME_MISMATCH : 0;
         place_view(work, &text.raw, &answer->views[0]);
         place_view(work, &text.clean, &answer->views[1]);
         place_view(work, &text.hidden, &answer->views[2]);

@@ -325,6 +325,59 @@ static void test_lives_with_a_program_that_dies_at_once(void **state) {
     harness_job_deinit(&j);
 }
 
+/* Each way to break the word of the pool costs the worker its life and the job its result; the next job is
+ * fine. */
+static void test_replaces_workers_that_break_their_word(void **state) {
+    static const struct {
+        const char *does;
+        int status;
+    } rows[] = {
+        {"sound", 0}, {"wrong-id", DECODE_E_FAILED}, {"lie", DECODE_E_FAILED}, {"garbage", DECODE_E_FAILED},
+        {"twice", 0}, {"answer-and-die", 0}};
+    struct harness h;
+    struct decode_options options = harness_options(1);
+    (void)state;
+    options.program = BUCKLER_BINARY_DIR "/tests/decode_fake_worker";
+    harness_init(&h, &options);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct harness_job j;
+        int before = 0;
+        int after = 0;
+        unsigned deaths = h.mine;
+        assert_int_equal(decode_worker_pids(h.pool, &before, 1), 1);
+        harness_job_init(&j, CONTENT_TEXT, "x", 1);
+        j.job.mime = rows[i].does;
+        assert_int_equal(harness_run(&h, &j), rows[i].status);
+        harness_job_deinit(&j);
+        if (i > 0) {
+            harness_until(&h, h.mine == deaths + 1);
+        }
+        harness_job_init(&j, CONTENT_TEXT, "x", 1);
+        j.job.mime = "sound";
+        assert_int_equal(harness_run(&h, &j), 0);
+        assert_string_equal(j.job.part.text.folded.text, "x");
+        harness_job_deinit(&j);
+        assert_int_equal(decode_worker_pids(h.pool, &after, 1), 1);
+        assert_int_equal(before == after, i == 0);
+    }
+    harness_deinit(&h);
+}
+
+static void test_flags_a_text_that_was_declared_a_picture(void **state) {
+    struct harness *h = *state;
+    struct harness_job j;
+    harness_job_init(&j, CONTENT_TEXT, "abc", 3);
+    j.job.mime = "image/png";
+    assert_int_equal(harness_run(h, &j), 0);
+    assert_int_equal(j.job.part.flags, FLAG_MIME_MISMATCH);
+    harness_job_deinit(&j);
+    harness_job_init(&j, CONTENT_TEXT, "abc", 3);
+    j.job.mime = "text/plain; charset=utf-8; and a tail that is longer than any type that we know of is";
+    assert_int_equal(harness_run(h, &j), 0);
+    assert_int_equal(j.job.part.flags, 0);
+    harness_job_deinit(&j);
+}
+
 static void test_refuses_limits_that_do_not_fit_the_address_space(void **state) {
     struct decode_pool *pool = NULL;
     struct error error = {0};
@@ -372,6 +425,7 @@ int main(void) {
         cmocka_unit_test(test_reports_invalid_utf8_or_replaces_it),
         cmocka_unit_test(test_refuses_limits_that_do_not_fit_the_address_space),
         cmocka_unit_test(test_does_not_know_foreign_children),
+        cmocka_unit_test(test_flags_a_text_that_was_declared_a_picture),
     };
     const struct CMUnitTest own_pools[] = {
         cmocka_unit_test(test_finishes_a_job_once_when_its_worker_is_killed),
@@ -382,6 +436,7 @@ int main(void) {
         cmocka_unit_test(test_forgets_cancelled_jobs_and_goes_on),
         cmocka_unit_test(test_retires_a_worker_after_its_number_of_jobs),
         cmocka_unit_test(test_lives_with_a_program_that_dies_at_once),
+        cmocka_unit_test(test_replaces_workers_that_break_their_word),
     };
     int bad = cmocka_run_group_tests_name("one pool", tests, set_up, tear_down);
     return bad + cmocka_run_group_tests_name("own pools", own_pools, NULL, NULL);
