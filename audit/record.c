@@ -2,139 +2,174 @@
 #include "audit/record.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "base/cleanup.h"
+#include "audit/canonical.h"
 
 static const char format_name[] = "buckler.audit/1";
 
-static void json_unref(json_t **value) {
-    json_decref(*value);
+/* The log's keys, in their order. */
+enum added_key { ADDED_BATCH, ADDED_INDEX, ADDED_PREV, ADDED_TIME, ADDED_COUNT };
+static const char *const added_names[ADDED_COUNT] = {"batch", "index", "prev", "time_ns"};
+
+static bool is_key(const struct canonical_member *m, const char *name) {
+    return m->key_size == strlen(name) && memcmp(m->key, name, m->key_size) == 0;
 }
 
-/* Also bounds the recursion: jansson stops at depth 2048 before this is called. */
-static bool only_integers(const json_t *value) {
-    size_t index = 0;
-    const char *key = NULL;
-    json_t *item = NULL;
-    if (json_is_object(value)) {
-        json_object_foreach((json_t *)(uintptr_t)value, key, item) {
-            if (!only_integers(item)) {
-                return false;
-            }
+/* ---- building ---- */
+
+/* The payload's members go into the line as they are; the log's keys are put where they belong among them. */
+struct build {
+    struct buf *out;
+    const struct record_link *link;
+    enum added_key next;
+    bool first;
+    const char *taken; /* a key of the payload that is the log's */
+};
+
+static void separate(struct build *b) {
+    buf_append(b->out, ",", b->first ? 0 : 1);
+    b->first = false;
+}
+
+static void add_key(struct build *b) {
+    char text[DIGEST_HEX_SIZE + 32];
+    const struct record_link *link = b->link;
+    const char *name = added_names[b->next];
+    uint64_t number = b->next == ADDED_BATCH   ? link->batch
+                      : b->next == ADDED_INDEX ? link->index
+                                               : link->time_ns;
+    separate(b);
+    if (b->next == ADDED_PREV) {
+        (void)snprintf(text, sizeof text, "\"%s\":\"%s\"", name, link->prev);
+    } else {
+        (void)snprintf(text, sizeof text, "\"%s\":%llu", name, (unsigned long long)number);
+    }
+    buf_append(b->out, text, strlen(text));
+    b->next++;
+}
+
+static void build_member(void *user, const struct canonical_member *m) {
+    struct build *b = user;
+    while (b->next < ADDED_COUNT) {
+        const char *name = added_names[b->next];
+        int order = canonical_compare(name, strlen(name), m->key, m->key_size);
+        if (order > 0) {
+            break;
         }
-    } else if (json_is_array(value)) {
-        json_array_foreach(value, index, item) {
-            if (!only_integers(item)) {
-                return false;
-            }
-        }
+        b->taken = order == 0 ? name : b->taken;
+        add_key(b);
     }
-    return !json_is_real(value);
-}
-
-static char *dump(const json_t *value) {
-    return json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS);
-}
-
-/* The object, or NULL with the reason. */
-static json_t *load_canonical(const char *text, size_t size, const char **ret_why) {
-    json_error_t error;
-    CLEANUP(json_unref) json_t *object = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
-    *ret_why = "is not JSON";
-    if (object == NULL) {
-        return NULL;
-    }
-    *ret_why = "is not a JSON object";
-    if (!json_is_object(object)) {
-        return NULL;
-    }
-    *ret_why = "holds a number that is not an integer";
-    if (!only_integers(object)) {
-        return NULL;
-    }
-    *ret_why = "is not canonical JSON";
-    CLEANUP(free_ptr) char *again = dump(object);
-    if (again == NULL || strlen(again) != size || memcmp(again, text, size) != 0) {
-        return NULL;
-    }
-    return steal(object);
+    separate(b);
+    buf_append(b->out, m->key - 1, (size_t)(m->value + m->value_size - (m->key - 1)));
 }
 
 int record_build(const void *payload, size_t size, const struct record_link *link, struct buf *out,
                  struct error *reterr) {
-    static const char *const ours[] = {"batch", "index", "prev", "time_ns"};
-    const char *why = NULL;
+    struct build build = {.out = out, .link = link, .first = true};
+    size_t before = out->size;
     if (size > AUDIT_MAX_PAYLOAD_BYTES) {
         return error_set(reterr, -EINVAL, "a record of %zu bytes is longer than the limit of %d", size,
                          AUDIT_MAX_PAYLOAD_BYTES);
     }
-    CLEANUP(json_unref) json_t *object = load_canonical(payload, size, &why);
-    if (object == NULL) {
-        return error_set(reterr, -EINVAL, "a record %s", why);
+    buf_append(out, "{", 1);
+    const char *why = canonical_check(payload, size, build_member, &build);
+    while (build.next < ADDED_COUNT) {
+        add_key(&build);
     }
-    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
-        if (json_object_get(object, ours[i]) != NULL) {
-            return error_set(reterr, -EINVAL, "a record has the key %s, which the log adds", ours[i]);
-        }
-    }
-    if (json_object_set_new(object, "batch", json_integer((json_int_t)link->batch)) != 0 ||
-        json_object_set_new(object, "index", json_integer((json_int_t)link->index)) != 0 ||
-        json_object_set_new(object, "prev", json_string(link->prev)) != 0 ||
-        json_object_set_new(object, "time_ns", json_integer((json_int_t)link->time_ns)) != 0) {
+    buf_append(out, "}\n", 2);
+    if (out->failed) {
         return error_errno(reterr, ENOMEM, "a record cannot be stored");
     }
-    CLEANUP(free_ptr) char *line = dump(object);
-    if (line == NULL) {
-        return error_errno(reterr, ENOMEM, "a record cannot be stored");
+    if (why == NULL && build.taken == NULL) {
+        return 0;
     }
-    buf_append(out, line, strlen(line));
-    buf_u8(out, '\n');
-    return out->failed ? error_errno(reterr, ENOMEM, "a record cannot be stored") : 0;
+    out->size = before;
+    return why != NULL
+               ? error_set(reterr, -EINVAL, "a record %s", why)
+               : error_set(reterr, -EINVAL, "a record has the key %s, which the log adds", build.taken);
 }
 
-static bool take_number(const json_t *object, const char *key, uint64_t *ret) {
-    const json_t *value = json_object_get(object, key);
-    if (!json_is_integer(value) || json_integer_value(value) < 0) {
+/* ---- reading ---- */
+
+struct parse {
+    struct record_link link;
+    unsigned found; /* bits (1 << enum added_key) */
+    bool created, known_format;
+    char log_id[RECORD_LOG_ID_SIZE];
+};
+
+/* A number that is not negative; canonical, hence decimal digits that fit. */
+static bool take_number(const struct canonical_member *m, uint64_t *ret) {
+    *ret = 0;
+    for (size_t i = 0; i < m->value_size; i++) {
+        if (m->value[i] < '0' || m->value[i] > '9') {
+            return false;
+        }
+        *ret = *ret * 10 + (uint64_t)(m->value[i] - '0');
+    }
+    return true;
+}
+
+static bool take_text(const struct canonical_member *m, char *out, size_t out_size) {
+    if (m->value_size < 2 || m->value[0] != '"' || m->value_size - 2 >= out_size) {
         return false;
     }
-    *ret = (uint64_t)json_integer_value(value);
+    memcpy(out, m->value + 1, m->value_size - 2);
+    out[m->value_size - 2] = '\0';
     return true;
+}
+
+static bool take_hash(const struct canonical_member *m, char out[DIGEST_HEX_SIZE]) {
+    uint8_t digest[DIGEST_BYTES];
+    char again[DIGEST_HEX_SIZE];
+    if (!take_text(m, out, DIGEST_HEX_SIZE) || !hex_decode(out, digest, sizeof digest)) {
+        return false;
+    }
+    hex_encode(digest, sizeof digest, again);
+    return strcmp(again, out) == 0; /* lower case */
+}
+
+static void parse_member(void *user, const struct canonical_member *m) {
+    struct parse *p = user;
+    char text[RECORD_LOG_ID_SIZE];
+    uint64_t *const numbers[ADDED_COUNT] = {&p->link.batch, &p->link.index, NULL, &p->link.time_ns};
+    for (unsigned key = 0; key < ADDED_COUNT; key++) {
+        if (is_key(m, added_names[key]) &&
+            (key == ADDED_PREV ? take_hash(m, p->link.prev) : take_number(m, numbers[key]))) {
+            p->found |= 1u << key;
+        }
+    }
+    if (is_key(m, "event")) {
+        p->created = take_text(m, text, sizeof text) && strcmp(text, "log_created") == 0;
+    } else if (is_key(m, "format")) {
+        p->known_format = take_text(m, text, sizeof text) && strcmp(text, format_name) == 0;
+    } else if (is_key(m, "log") && !take_text(m, p->log_id, sizeof p->log_id)) {
+        p->log_id[0] = '\0';
+    }
 }
 
 int record_parse(const char *line, size_t size, struct record_link *ret, char ret_log_id[RECORD_LOG_ID_SIZE],
                  struct error *reterr) {
-    const char *why = NULL;
-    uint8_t digest[DIGEST_BYTES];
-    struct record_link link = {0};
-    CLEANUP(json_unref) json_t *object = load_canonical(line, size, &why);
-    if (object == NULL) {
+    struct parse parse = {0};
+    const char *why = canonical_check(line, size, parse_member, &parse);
+    if (why != NULL) {
         return error_set(reterr, AUDIT_E_TAMPERED, "the line %s", why);
     }
-    const char *prev = json_string_value(json_object_get(object, "prev"));
-    if (prev == NULL || !take_number(object, "index", &link.index) ||
-        !take_number(object, "batch", &link.batch) || !take_number(object, "time_ns", &link.time_ns) ||
-        link.batch > link.index || !hex_decode(prev, digest, sizeof digest)) {
+    if (parse.found != (1u << ADDED_COUNT) - 1 || parse.link.batch > parse.link.index) {
         return error_set(reterr, AUDIT_E_TAMPERED, "the line lacks a sound index, batch, prev or time_ns");
     }
-    hex_encode(digest, sizeof digest, link.prev);
-    if (strcmp(link.prev, prev) != 0) {
-        return error_set(reterr, AUDIT_E_TAMPERED, "prev is not in lower case");
-    }
-    *ret = link;
+    *ret = parse.link;
     if (ret_log_id != NULL) {
-        const char *event = json_string_value(json_object_get(object, "event"));
-        const char *id = json_string_value(json_object_get(object, "log"));
-        const char *format = json_string_value(json_object_get(object, "format"));
-        bool created = event != NULL && strcmp(event, "log_created") == 0 && id != NULL && format != NULL &&
-                       strcmp(format, format_name) == 0 && strlen(id) < RECORD_LOG_ID_SIZE;
-        memset(ret_log_id, 0, RECORD_LOG_ID_SIZE);
-        memcpy(ret_log_id, created ? id : "", created ? strlen(id) : 0);
+        bool created = parse.created && parse.known_format;
+        (void)snprintf(ret_log_id, RECORD_LOG_ID_SIZE, "%s", created ? parse.log_id : "");
     }
     return 0;
 }
+
+/* ---- events of the log ---- */
 
 void record_created(struct buf *out, const char *log_id) {
     buf_printf(out, "{\"event\":\"log_created\",\"format\":\"%s\",\"log\":\"%s\",\"type\":\"event\"}",

@@ -2,8 +2,7 @@
  *
  * One stored line: the core's canonical JSON object plus the keys that the log adds. Canonical means: keys
  * sorted by bytes, no insignificant space, integers only, the shortest escapes; so that the bytes are a
- * function of the values and a third party can check them with any JSON library. The only file of audit/ that
- * knows the JSON library.
+ * function of the values and a third party can check them with any JSON library.
  */
 #ifndef BUCKLER_AUDIT_RECORD_H
 #define BUCKLER_AUDIT_RECORD_H

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-fuzz_target(audit LINKS buckler_audit)
+fuzz_target(audit LINKS buckler_audit PkgConfig::JANSSON)
