@@ -208,11 +208,17 @@ static void bench_others(const struct kernel_set *k) {
     s = best_s(run_matmul_f32, &j);
     print_line(&j, "matmul_f32", 128, s, 2.0 * 128 * 1024 * 640);
     j.n = 256;
+    for (j.heads = 1; j.heads <= 2; j.heads++) {
+        j.run = (struct kv_run){.keys = j.y, .values = j.y + (size_t)512 * 256, .count = 512, .stride = 256};
+        s = best_s(run_attend, &j);
+        print_line(&j, j.heads == 1 ? "attend_1_head" : "attend_2_heads", 512, s, 4.0 * j.heads * 512 * 256);
+    }
+    j.heads = 4;
     for (uint32_t keys = 64; keys <= 2048; keys *= 2) {
         j.run =
             (struct kv_run){.keys = j.y, .values = j.y + (size_t)keys * 256, .count = keys, .stride = 256};
         s = best_s(run_attend, &j);
-        print_line(&j, "attend_heads", keys, s, 4.0 * j.heads * keys * 256);
+        print_line(&j, "attend_4_heads", keys, s, 4.0 * j.heads * keys * 256);
     }
     free(j.x);
     free(j.y);

@@ -127,35 +127,38 @@ static void quantize_rows(const float *x, size_t x_stride, uint32_t rows, uint32
     }
 }
 
-/* out[DOT_TILE · i + j] = Σ a[i] · b[j] over n, each in one accumulator of lanes. */
-static inline void dot_tile(const float *const a[DOT_TILE], const float *const b[DOT_TILE], size_t n,
-                            float out[DOT_TILE * DOT_TILE]) {
-    struct lanes sums[DOT_TILE * DOT_TILE];
+enum { DOTS = DOT_TILE * DOT_TILE };
+
+/* out[count_b · i + j] = Σ a[i] · b[j] over n, each in one accumulator of lanes; count_a · count_b = DOTS,
+ * and both are constants, so that the accumulators are registers. */
+static inline __attribute__((always_inline)) void dot_tile(int count_a, int count_b, const float *const *a,
+                                                           const float *const *b, size_t n, float out[DOTS]) {
+    struct lanes sums[DOTS];
     struct lanes left[DOT_TILE];
     size_t at = 0;
 
-    for (int i = 0; i < DOT_TILE * DOT_TILE; i++) {
+    for (int i = 0; i < DOTS; i++) {
         sums[i] = lanes_set(0);
     }
     for (; at + LANES <= n; at += LANES) {
-        for (int i = 0; i < DOT_TILE; i++) {
+        for (int i = 0; i < count_a; i++) {
             left[i] = lanes_load(a[i] + at);
         }
-        for (int j = 0; j < DOT_TILE; j++) {
+        for (int j = 0; j < count_b; j++) {
             struct lanes right = lanes_load(b[j] + at);
-            for (int i = 0; i < DOT_TILE; i++) {
-                sums[DOT_TILE * i + j] = lanes_fma(left[i], right, sums[DOT_TILE * i + j]);
+            for (int i = 0; i < count_a; i++) {
+                sums[count_b * i + j] = lanes_fma(left[i], right, sums[count_b * i + j]);
             }
         }
     }
     if (at < n) {
-        for (int i = 0; i < DOT_TILE; i++) {
+        for (int i = 0; i < count_a; i++) {
             left[i] = lanes_load_first(a[i] + at, n - at);
         }
-        for (int j = 0; j < DOT_TILE; j++) {
+        for (int j = 0; j < count_b; j++) {
             struct lanes right = lanes_load_first(b[j] + at, n - at);
-            for (int i = 0; i < DOT_TILE; i++) {
-                sums[DOT_TILE * i + j] = lanes_fma(left[i], right, sums[DOT_TILE * i + j]);
+            for (int i = 0; i < count_a; i++) {
+                sums[count_b * i + j] = lanes_fma(left[i], right, sums[count_b * i + j]);
             }
         }
     }
@@ -170,7 +173,7 @@ static void matmul_f32(const float *w, uint32_t cols, const float *x, size_t x_s
                        uint32_t first_row, uint32_t end_row, float *out, size_t out_stride) {
     const float *a[DOT_TILE];
     const float *b[DOT_TILE];
-    float sums[DOT_TILE * DOT_TILE];
+    float sums[DOTS];
 
     /* 128 rows of x at a time stay in the cache while the weights pass; a tile at the edge repeats its last
      * row. */
@@ -189,7 +192,7 @@ static void matmul_f32(const float *w, uint32_t cols, const float *x, size_t x_s
                 for (uint32_t i = 0; i < DOT_TILE; i++) {
                     a[i] = x + (size_t)(r + least(i, r_count - 1)) * x_stride;
                 }
-                dot_tile(a, b, cols, sums);
+                dot_tile(DOT_TILE, DOT_TILE, a, b, cols, sums);
                 for (uint32_t i = 0; i < r_count; i++) {
                     memcpy(out + (r + i) * out_stride + p, sums + DOT_TILE * i, p_count * sizeof(float));
                 }
@@ -282,10 +285,11 @@ static void rope(float *x, const float *cosines, const float *sines, size_t n) {
     }
 }
 
-/* ---- attention: DOT_TILE heads and 32 keys at a time, counted from the first key, so that neither the
- * cutting into runs nor the number of heads changes a sum
- * ---------------------------------------------------------------------- */
+/* ---- attention: up to DOT_TILE heads and 32 keys at a time, counted from the first key, so that neither the
+ * cutting into runs nor the number of heads changes a sum. `heads` is a constant wherever it is a parameter.
+ * ---- */
 
+#define ATTEND_INLINE static inline __attribute__((always_inline))
 enum { ATTEND_KEYS = 32 };
 
 struct attend_state {
@@ -294,28 +298,35 @@ struct attend_state {
     float largest[DOT_TILE];
     struct lanes weight_sums[DOT_TILE];
     size_t head_size;
-    uint32_t heads; /* at most DOT_TILE; the queries beyond repeat the last and are not written */
 };
 
-static void attend_scores(const struct attend_state *s, const float *const keys[ATTEND_KEYS], uint32_t count,
-                          float scores[DOT_TILE][ATTEND_KEYS]) {
-    float tile[DOT_TILE * DOT_TILE];
+/* One block of keys; beyond `count` they repeat the last. */
+struct attend_keys {
+    const float *keys[ATTEND_KEYS];
+    const float *values[ATTEND_KEYS];
+    uint32_t count;
+};
 
-    for (uint32_t k = 0; k < count; k += DOT_TILE) {
-        dot_tile(s->queries, keys + k, s->head_size, tile);
-        for (uint32_t h = 0; h < DOT_TILE; h++) {
-            memcpy(&scores[h][k], tile + DOT_TILE * h, DOT_TILE * sizeof(float));
+ATTEND_INLINE void attend_scores(int heads, const struct attend_state *s, const struct attend_keys *block,
+                                 float scores[DOT_TILE][ATTEND_KEYS]) {
+    const uint32_t together = DOTS / (uint32_t)heads;
+    float tile[DOTS];
+
+    for (uint32_t k = 0; k < block->count; k += together) {
+        dot_tile(heads, (int)together, s->queries, block->keys + k, s->head_size, tile);
+        for (int h = 0; h < heads; h++) {
+            memcpy(&scores[h][k], tile + (uint32_t)h * together, together * sizeof(float));
         }
     }
 }
 
 /* Scores become e^(score − largest so far); ret_old is what the sums up to here are to be multiplied by. */
-static void attend_weights(struct attend_state *s, uint32_t count, float scores[DOT_TILE][ATTEND_KEYS],
-                           float ret_old[LANES]) {
+ATTEND_INLINE void attend_weights(int heads, struct attend_state *s, uint32_t count,
+                                  float scores[DOT_TILE][ATTEND_KEYS], float ret_old[LANES]) {
     float before[LANES] = {0};
     float after[LANES] = {0};
 
-    for (uint32_t h = 0; h < s->heads; h++) {
+    for (int h = 0; h < heads; h++) {
         struct lanes low;
         struct lanes high;
         float largest;
@@ -329,16 +340,14 @@ static void attend_weights(struct attend_state *s, uint32_t count, float scores[
         before[h] = s->largest[h];
         after[h] = before[h] > largest ? before[h] : largest;
         s->largest[h] = after[h];
-        low = lanes_exp(lanes_sub(low, lanes_set(after[h])));
-        high = lanes_exp(lanes_sub(high, lanes_set(after[h])));
-        lanes_store(scores[h], low);
-        lanes_store(scores[h] + LANES, high);
+        lanes_store(scores[h], lanes_exp(lanes_sub(low, lanes_set(after[h]))));
+        lanes_store(scores[h] + LANES, lanes_exp(lanes_sub(high, lanes_set(after[h]))));
         for (uint32_t k = count; k < ATTEND_KEYS; k++) {
             scores[h][k] = 0;
         }
     }
     lanes_store(ret_old, lanes_exp(lanes_sub(lanes_load(before), lanes_load(after))));
-    for (uint32_t h = 0; h < s->heads; h++) {
+    for (int h = 0; h < heads; h++) {
         struct lanes sum = lanes_mul(s->weight_sums[h], lanes_set(ret_old[h]));
         sum = lanes_add(sum, lanes_load(scores[h]));
         s->weight_sums[h] = lanes_add(sum, lanes_load(scores[h] + LANES));
@@ -346,93 +355,108 @@ static void attend_weights(struct attend_state *s, uint32_t count, float scores[
 }
 
 /* out = out · old + Σ weight · value, in key order, for `width` lanes of each head from column `at` on. */
-static inline void attend_columns(const struct attend_state *s, const float *const values[ATTEND_KEYS],
-                                  uint32_t count, float weights[DOT_TILE][ATTEND_KEYS], const float *old,
-                                  size_t at, int width) {
+ATTEND_INLINE void attend_columns(int heads, int width, const struct attend_state *s,
+                                  const struct attend_keys *block, float weights[DOT_TILE][ATTEND_KEYS],
+                                  const float *old, size_t at) {
     struct lanes sums[DOT_TILE][VALUE_TILE];
 
-    for (int h = 0; h < DOT_TILE; h++) {
+    for (int h = 0; h < heads; h++) {
         for (int i = 0; i < width; i++) {
             sums[h][i] = lanes_mul(lanes_load(s->out[h] + at + (size_t)i * LANES), lanes_set(old[h]));
         }
     }
-    for (uint32_t k = 0; k < count; k++) {
+    for (uint32_t k = 0; k < block->count; k++) {
         for (int i = 0; i < width; i++) {
-            struct lanes value = lanes_load(values[k] + at + (size_t)i * LANES);
-            for (int h = 0; h < DOT_TILE; h++) {
+            struct lanes value = lanes_load(block->values[k] + at + (size_t)i * LANES);
+            for (int h = 0; h < heads; h++) {
                 sums[h][i] = lanes_fma(lanes_set(weights[h][k]), value, sums[h][i]);
             }
         }
     }
-    for (int h = DOT_TILE - 1; h >= 0; h--) {
-        if ((uint32_t)h < s->heads) {
-            for (int i = 0; i < width; i++) {
-                lanes_store(s->out[h] + at + (size_t)i * LANES, sums[h][i]);
-            }
+    for (int h = 0; h < heads; h++) {
+        for (int i = 0; i < width; i++) {
+            lanes_store(s->out[h] + at + (size_t)i * LANES, sums[h][i]);
         }
     }
 }
 
-static void attend_block(struct attend_state *s, const float *const keys[ATTEND_KEYS],
-                         const float *const values[ATTEND_KEYS], uint32_t count) {
-    float weights[DOT_TILE][ATTEND_KEYS] = {{0}};
+ATTEND_INLINE void attend_block(int heads, struct attend_state *s, const struct attend_keys *block) {
+    float weights[DOT_TILE][ATTEND_KEYS];
     float old[LANES];
     size_t at = 0;
 
-    attend_scores(s, keys, count, weights);
-    attend_weights(s, count, weights, old);
+    attend_scores(heads, s, block, weights);
+    attend_weights(heads, s, block->count, weights, old);
     for (; at + VALUE_TILE * LANES <= s->head_size; at += VALUE_TILE * LANES) {
-        attend_columns(s, values, count, weights, old, at, VALUE_TILE);
+        attend_columns(heads, VALUE_TILE, s, block, weights, old, at);
     }
     for (; at < s->head_size; at += LANES) {
-        attend_columns(s, values, count, weights, old, at, 1);
+        attend_columns(heads, 1, s, block, weights, old, at);
     }
 }
 
-static void attend_tile(struct attend_state *s, const struct kv_run *runs, size_t run_count) {
-    const float *keys[ATTEND_KEYS];
-    const float *values[ATTEND_KEYS];
-    uint32_t count = 0;
+/* One function for each number of heads, so that the compiler sees a constant. */
+static void attend_block_one(struct attend_state *s, const struct attend_keys *block) {
+    attend_block(1, s, block);
+}
+
+static void attend_block_two(struct attend_state *s, const struct attend_keys *block) {
+    attend_block(2, s, block);
+}
+
+static void attend_block_tile(struct attend_state *s, const struct attend_keys *block) {
+    attend_block(DOT_TILE, s, block);
+}
+
+typedef void attend_block_fn(struct attend_state *s, const struct attend_keys *block);
+
+static void attend_runs(attend_block_fn *attend_one_block, struct attend_state *s, const struct kv_run *runs,
+                        size_t run_count) {
+    struct attend_keys block = {.count = 0};
 
     for (size_t r = 0; r < run_count; r++) {
         for (uint32_t i = 0; i < runs[r].count; i++) {
-            keys[count] = runs[r].keys + (size_t)i * runs[r].stride;
-            values[count] = runs[r].values + (size_t)i * runs[r].stride;
-            if (++count == ATTEND_KEYS) {
-                attend_block(s, keys, values, count);
-                count = 0;
+            block.keys[block.count] = runs[r].keys + (size_t)i * runs[r].stride;
+            block.values[block.count] = runs[r].values + (size_t)i * runs[r].stride;
+            if (++block.count == ATTEND_KEYS) {
+                attend_one_block(s, &block);
+                block.count = 0;
             }
         }
     }
-    if (count) {
-        for (uint32_t k = count; k < ATTEND_KEYS; k++) {
-            keys[k] = keys[count - 1];
+    if (block.count) {
+        for (uint32_t k = block.count; k < ATTEND_KEYS; k++) {
+            block.keys[k] = block.keys[block.count - 1];
         }
-        attend_block(s, keys, values, count);
-    }
-    for (uint32_t h = 0; h < s->heads; h++) {
-        struct lanes inverse = lanes_set(1.0F / lanes_sum(s->weight_sums[h]));
-        for (size_t at = 0; at < s->head_size; at += LANES) {
-            lanes_store(s->out[h] + at, lanes_mul(lanes_load(s->out[h] + at), inverse));
-        }
+        attend_one_block(s, &block);
     }
 }
 
 static void attend_heads(const float *q, uint32_t heads, const struct kv_run *runs, size_t run_count,
                          size_t head_size, float *out) {
-    for (uint32_t first = 0; first < heads; first += DOT_TILE) {
-        struct attend_state s = {.head_size = head_size, .heads = least(DOT_TILE, heads - first)};
+    uint32_t together;
 
-        memset(out + first * head_size, 0, s.heads * head_size * sizeof(float));
-        for (uint32_t h = 0; h < DOT_TILE; h++) {
-            size_t at = (first + least(h, s.heads - 1)) * head_size;
+    for (uint32_t first = 0; first < heads; first += together) {
+        struct attend_state s = {.head_size = head_size};
 
-            s.queries[h] = q + at;
-            s.out[h] = out + at;
+        together = heads - first >= DOT_TILE ? DOT_TILE : heads - first >= 2 ? 2 : 1;
+        memset(out + first * head_size, 0, together * head_size * sizeof(float));
+        for (uint32_t h = 0; h < together; h++) {
+            s.queries[h] = q + (first + h) * head_size;
+            s.out[h] = out + (first + h) * head_size;
             s.largest[h] = -INFINITY;
             s.weight_sums[h] = lanes_set(0);
         }
-        attend_tile(&s, runs, run_count);
+        attend_runs(together == DOT_TILE ? attend_block_tile
+                    : together == 2      ? attend_block_two
+                                         : attend_block_one,
+                    &s, runs, run_count);
+        for (uint32_t h = 0; h < together; h++) {
+            struct lanes inverse = lanes_set(1.0F / lanes_sum(s.weight_sums[h]));
+            for (size_t at = 0; at < head_size; at += LANES) {
+                lanes_store(s.out[h] + at, lanes_mul(lanes_load(s.out[h] + at), inverse));
+            }
+        }
     }
 }
 
