@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Disks that fail. The linker sends the writer's calls through here (--wrap): each can be made to fail, once,
+ * at its n-th use, and what was written and synced is counted in order.
+ */
+#include "scratch.h"
+
+#include <errno.h>
+#include <sys/uio.h>
+
+#include "audit/audit.h"
+
+static struct {
+    int fail_sync_in, fail_write_in; /* 0: never */
+    size_t most;                     /* bytes that one write takes; 0: all */
+    char order[4096];                /* W a write, S fdatasync, F fsync, H a write of the head */
+    size_t at;
+} disk;
+
+ssize_t __wrap_pwritev(int fd, const struct iovec *parts, int count, off_t offset);
+ssize_t __real_pwritev(int fd, const struct iovec *parts, int count, off_t offset);
+ssize_t __wrap_pwrite(int fd, const void *bytes, size_t size, off_t offset);
+ssize_t __real_pwrite(int fd, const void *bytes, size_t size, off_t offset);
+int __wrap_fdatasync(int fd);
+int __real_fdatasync(int fd);
+int __wrap_fsync(int fd);
+int __real_fsync(int fd);
+
+static void note(char what) {
+    if (disk.at + 1 < sizeof disk.order) {
+        disk.order[disk.at++] = what;
+        disk.order[disk.at] = '\0';
+    }
+}
+
+static bool fails(int *countdown) {
+    return *countdown > 0 && --*countdown == 0;
+}
+
+ssize_t __wrap_pwritev(int fd, const struct iovec *parts, int count, off_t offset) {
+    note('W');
+    if (fails(&disk.fail_write_in)) {
+        errno = ENOSPC;
+        return -1;
+    }
+    if (disk.most > 0 && parts[0].iov_len > disk.most) {
+        struct iovec some = {parts[0].iov_base, disk.most};
+        return __real_pwritev(fd, &some, 1, offset);
+    }
+    return __real_pwritev(fd, parts, count, offset);
+}
+
+ssize_t __wrap_pwrite(int fd, const void *bytes, size_t size, off_t offset) {
+    note('H');
+    return __real_pwrite(fd, bytes, size, offset);
+}
+
+int __wrap_fdatasync(int fd) {
+    note('S');
+    if (fails(&disk.fail_sync_in)) {
+        errno = EIO;
+        return -1;
+    }
+    return __real_fdatasync(fd);
+}
+
+int __wrap_fsync(int fd) {
+    note('F');
+    if (fails(&disk.fail_sync_in)) {
+        errno = EIO;
+        return -1;
+    }
+    return __real_fsync(fd);
+}
+
+static int append_and_commit(struct audit_log *log, unsigned records, struct error *error) {
+    uint64_t index = 0;
+    int rc = 0;
+    for (unsigned i = 0; i < records && rc == 0; i++) {
+        rc = audit_append(log, "{\"type\":\"verdict\"}", 18, &index, error);
+    }
+    return rc != 0 ? rc : audit_commit(log, error);
+}
+
+static struct audit_log *open_log(const char *directory) {
+    struct audit_log *log = NULL;
+    struct error error = {0};
+    if (audit_open(directory, &log, &error) != 0) {
+        fail_msg("%s", error.text);
+    }
+    return log;
+}
+
+static void forget(void) {
+    memset(&disk, 0, sizeof disk);
+}
+
+static void test_a_batch_is_one_write_and_one_sync_and_then_the_head(void **state) {
+    struct error error = {0};
+    struct audit_log *log = open_log(*state);
+    forget();
+    assert_int_equal(append_and_commit(log, 50, &error), 0);
+    assert_string_equal(disk.order, "WSH");
+    forget();
+    assert_int_equal(audit_commit(log, &error), 0); /* nothing to do */
+    assert_string_equal(disk.order, "");
+    log = audit_close(log);
+    assert_string_equal(disk.order, "S");
+}
+
+static void test_files_and_folder_are_durable_before_the_first_record(void **state) {
+    forget();
+    struct audit_log *log = open_log(*state);
+    /* head and its name, the file and its name, the record, the head */
+    assert_string_equal(disk.order, "HFFFFWSH");
+    log = audit_close(log);
+}
+
+static void test_writes_that_take_only_some_bytes_are_continued(void **state) {
+    struct error error = {0};
+    struct audit_report report;
+    struct audit_log *log = open_log(*state);
+    forget();
+    disk.most = 100;
+    assert_int_equal(append_and_commit(log, 5, &error), 0);
+    assert_true(strncmp(disk.order, "WWWW", 4) == 0);
+    log = audit_close(log);
+    forget();
+    assert_int_equal(audit_verify(*state, &report, &error), 0);
+    assert_int_equal(report.records, 6);
+}
+
+static void test_a_failed_sync_is_final_and_not_tried_again(void **state) {
+    struct error error = {0};
+    uint64_t index = 0;
+    struct audit_log *log = open_log(*state);
+    forget();
+    disk.fail_sync_in = 1;
+    assert_int_equal(append_and_commit(log, 1, &error), -EIO);
+    assert_non_null(strstr(error.text, "fdatasync"));
+    assert_string_equal(disk.order, "WS");
+    assert_int_equal(audit_commit(log, &error), -EIO);
+    assert_int_equal(audit_append(log, "{}", 2, &index, &error), -EIO);
+    log = audit_close(log);
+    assert_string_equal(disk.order, "WS"); /* no head, no second attempt */
+}
+
+static void test_a_full_disk_gives_back_what_was_written(void **state) {
+    struct error error = {0};
+    struct audit_report report;
+    struct audit_log *log = open_log(*state);
+    forget();
+    disk.most = 40;
+    disk.fail_write_in = 3;
+    assert_int_equal(append_and_commit(log, 1, &error), -ENOSPC);
+    assert_non_null(strstr(error.text, "no space left for the audit log"));
+    log = audit_close(log);
+    forget();
+    assert_int_equal(audit_verify(*state, &report, &error), 0);
+    assert_int_equal(report.records, 1);
+}
+
+static void test_every_sync_of_the_opening_must_succeed(void **state) {
+    unsigned failed = 0;
+    for (int n = 1; n <= 8; n++) {
+        struct audit_log *log = NULL;
+        struct error error = {0};
+        forget();
+        disk.fail_sync_in = n;
+        int rc = audit_open(*state, &log, &error);
+        if (rc != 0) {
+            assert_int_equal(rc, -EIO);
+            assert_null(log);
+            failed++;
+        }
+        forget();
+        log = audit_close(log);
+        /* what it left behind opens again */
+        log = open_log(*state);
+        log = audit_close(log);
+        scratch_empty(*state);
+    }
+    assert_int_equal(failed, 5);
+}
+
+static void test_every_sync_of_a_repair_must_succeed(void **state) {
+    struct bytes file;
+    struct bytes head;
+    unsigned failed = 0;
+    struct audit_log *log = open_log(*state);
+    log = audit_close(log);
+    file = scratch_read(*state, "audit-000000000000.jsonl");
+    head = scratch_read(*state, "head");
+    for (int n = 1; n <= 8; n++) {
+        struct error error = {0};
+        struct audit_report report;
+        scratch_empty(*state);
+        char *torn = malloc(file.size + 5);
+        memcpy(torn, file.data, file.size);
+        memcpy(torn + file.size, "{\"a\":", 5);
+        scratch_write(*state, "audit-000000000000.jsonl", torn, file.size + 5);
+        scratch_write(*state, "head", head.data, head.size);
+        free(torn);
+        forget();
+        disk.fail_sync_in = n;
+        int rc = audit_open(*state, &log, &error);
+        failed += rc != 0;
+        forget();
+        log = rc == 0 ? audit_close(log) : NULL;
+        log = open_log(*state);
+        log = audit_close(log);
+        assert_int_equal(audit_verify(*state, &report, &error), 0);
+        assert_int_equal(scratch_has(*state, ".torn"), 1);
+    }
+    assert_int_equal(failed, 4); /* the copy, its name, the cut file, the event */
+    free(file.data);
+    free(head.data);
+}
+
+static int setup(void **state) {
+    forget();
+    *state = scratch_new();
+    return 0;
+}
+
+static int teardown(void **state) {
+    scratch_free(*state);
+    return 0;
+}
+
+#define FAULT_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        FAULT_TEST(test_a_batch_is_one_write_and_one_sync_and_then_the_head),
+        FAULT_TEST(test_files_and_folder_are_durable_before_the_first_record),
+        FAULT_TEST(test_writes_that_take_only_some_bytes_are_continued),
+        FAULT_TEST(test_a_failed_sync_is_final_and_not_tried_again),
+        FAULT_TEST(test_a_full_disk_gives_back_what_was_written),
+        FAULT_TEST(test_every_sync_of_the_opening_must_succeed),
+        FAULT_TEST(test_every_sync_of_a_repair_must_succeed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
