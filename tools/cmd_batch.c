@@ -78,8 +78,9 @@ static int send_slot(struct batch *b, uint64_t number) {
                                       .deadline_ms = DEADLINE_MS, .parts = parts,
                                       .part_count = server_parts(&slot->content, parts)};
     (void)snprintf(id, sizeof id, "%llu", (unsigned long long)number);
-    int rc = buckler_send(b->server.client, &request, NULL);
-    return rc == BUCKLER_OK ? 0 : command_fail(EXIT_UNREACHABLE, "batch: %s", buckler_error_text(rc));
+    char used[BUCKLER_ID_SIZE];
+    int rc = buckler_send(b->server.client, &request, SERVER_TIMEOUT_MS, used);
+    return rc == 0 ? 0 : server_failed(&b->server, "batch");
 }
 
 /* The next row of the input goes out; sets `ended` behind the last one. */
@@ -138,8 +139,8 @@ static bool must_retry(const struct buckler_reply *reply) {
 static int take_reply(struct batch *b) {
     struct buckler_reply *reply = NULL;
     int rc = buckler_receive(b->server.client, SERVER_TIMEOUT_MS, &reply);
-    if (rc != BUCKLER_OK) {
-        return command_fail(EXIT_UNREACHABLE, "batch: %s; go on with --resume", buckler_error_text(rc));
+    if (rc != 0) {
+        return server_failed(&b->server, "batch (go on with --resume)");
     }
     unsigned long long number = strtoull(buckler_reply_id(reply), NULL, 10);
     rc = 0;
@@ -148,7 +149,7 @@ static int take_reply(struct batch *b) {
         if (must_retry(reply)) {
             rc = send_slot(b, number); /* replies that free the daemon's queue come before it is asked again */
         } else {
-            slot->reply = strdup(buckler_reply_json(reply));
+            slot->reply = strdup(buckler_reply_json(reply, NULL));
             rc = slot->reply != NULL ? 0 : command_fail(EXIT_FAILED, "batch: out of memory");
         }
     }

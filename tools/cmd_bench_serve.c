@@ -31,10 +31,10 @@ static uint64_t due_ns(const struct load *load, uint64_t index) {
 static void take_replies(struct load *load) {
     struct buckler_reply *reply = NULL;
     int rc = buckler_receive(load->client, 0, &reply);
-    while (rc != BUCKLER_E_TIMEOUT) {
+    while (rc == 0 || rc == BUCKLER_E_PROTOCOL) {
         uint64_t now = clock_monotonic_ns();
-        unsigned long long index = rc == BUCKLER_OK ? strtoull(buckler_reply_id(reply), NULL, 10) : load->count;
-        if (rc != BUCKLER_OK || index >= load->count || !buckler_reply_moderated(reply)) {
+        unsigned long long index = rc == 0 ? strtoull(buckler_reply_id(reply), NULL, 10) : load->count;
+        if (rc != 0 || index >= load->count || !buckler_reply_moderated(reply)) {
             load->errors++;
         }
         if (index < load->count && load->answered < load->count) {
@@ -48,10 +48,11 @@ static void take_replies(struct load *load) {
 
 static void send_one(struct load *load) {
     char id[24];
-    struct buckler_part part = {.kind = BUCKLER_TEXT, .bytes = load->text, .size = sizeof load->text};
+    char used[BUCKLER_ID_SIZE];
+    struct buckler_part part = {.kind = "text", .bytes = load->text, .size = sizeof load->text};
     struct buckler_request request = {.id = id, .policy = load->policy, .parts = &part, .part_count = 1};
     (void)snprintf(id, sizeof id, "%llu", (unsigned long long)load->sent);
-    load->errors += buckler_send(load->client, &request, NULL) != BUCKLER_OK;
+    load->errors += buckler_send(load->client, &request, 0, used) != 0;
     load->sent++;
 }
 
@@ -107,8 +108,8 @@ static int measure(struct load *load, struct server *server, uint64_t seconds, b
     }
     int rc = buckler_ping(server->client, SERVER_TIMEOUT_MS, &reply); /* the connection stands before the clock starts */
     buckler_reply_free(reply);
-    if (rc != BUCKLER_OK) {
-        return command_fail(EXIT_UNREACHABLE, "bench serve: %s", buckler_error_text(rc));
+    if (rc != 0) {
+        return server_failed(server, "bench serve");
     }
     run_load(load);
     print(load, (double)(clock_monotonic_ns() - load->start_ns) / 1e9, json);

@@ -28,13 +28,13 @@ static void print_scores(const struct buckler_reply *reply) {
         if (best.score < (n == 0 ? 0 : shown_from)) {
             return;
         }
-        (void)printf("  %-18s %.4f  part %u by %s\n", best.category, best.score, best.part, best.classifier);
+        (void)printf("  %-18s %.4f  part %d by %s\n", best.category, best.score, best.part, best.classifier);
         below = best.score;
     }
 }
 
 static void print_readable(const struct buckler_reply *reply) {
-    uint64_t index = 0;
+    long long index = (long long)buckler_reply_audit_index(reply);
     (void)printf("%s (%s", buckler_reply_verdict(reply), buckler_reply_action(reply));
     if (buckler_reply_rule(reply)[0] != '\0') {
         (void)printf(", rule %s", buckler_reply_rule(reply));
@@ -42,8 +42,8 @@ static void print_readable(const struct buckler_reply *reply) {
     if (buckler_reply_policy(reply)[0] != '\0') {
         (void)printf(", policy %s", buckler_reply_policy(reply));
     }
-    if (buckler_reply_audit_index(reply, &index)) {
-        (void)printf(", record %llu", (unsigned long long)index);
+    if (index >= 0) {
+        (void)printf(", record %lld", index);
     }
     (void)puts(")");
     if (!buckler_reply_moderated(reply)) {
@@ -56,16 +56,15 @@ static void print_readable(const struct buckler_reply *reply) {
 static int judge(const struct arguments *a, struct server *server, const struct server_content *content,
                  uint64_t deadline_ms) {
     struct buckler_part parts[SERVER_MAX_PARTS];
-    struct buckler_request request = {.policy = a->policy, .scope = a->scope, .deadline_ms = (uint32_t)deadline_ms,
+    struct buckler_request request = {.policy = a->policy, .scope = a->scope, .deadline_ms = (unsigned)deadline_ms,
                                       .parts = parts, .part_count = server_parts(content, parts)};
     struct buckler_reply *reply = NULL;
     int rc = buckler_classify(server->client, &request, SERVER_TIMEOUT_MS, &reply);
-    if (rc != BUCKLER_OK) {
-        return command_fail(EXIT_UNREACHABLE, "classify: %s (is the daemon running at this address?)",
-                            buckler_error_text(rc));
+    if (rc != 0) {
+        return server_failed(server, "classify");
     }
     if (a->json != NULL) {
-        (void)puts(buckler_reply_json(reply));
+        (void)puts(buckler_reply_json(reply, NULL));
     } else {
         print_readable(reply);
     }

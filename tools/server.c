@@ -41,7 +41,7 @@ int server_add_file(struct server_content *content, const char *path) {
 size_t server_parts(const struct server_content *content, struct buckler_part out[SERVER_MAX_PARTS]) {
     for (size_t i = 0; i < content->count; i++) {
         const struct server_part *part = &content->parts[i];
-        out[i] = (struct buckler_part){.kind = part->image ? BUCKLER_IMAGE : BUCKLER_TEXT, .bytes = part->bytes,
+        out[i] = (struct buckler_part){.kind = part->image ? "image" : "text", .bytes = part->bytes,
                                        .size = part->size, .context_only = !part->judge,
                                        .role = part->judge ? NULL : "user"};
     }
@@ -62,12 +62,15 @@ int server_open(const char *server, const char *local, const char *config, struc
         return command_fail(EXIT_FAILED, "%s", error.text);
     }
     const char *url = local != NULL ? local_server(ret->local) : command_server(server);
-    int rc = buckler_client_new(url, &ret->client);
-    if (rc != BUCKLER_OK) {
+    if (buckler_client_new(url, NULL, &ret->client) != 0) {
         server_close(ret);
-        return command_fail(EXIT_UNREACHABLE, "%s: %s", url, buckler_error_text(rc));
+        return command_fail(EXIT_UNREACHABLE, "%s: not the address of a daemon (ipc://PATH or tcp://HOST:PORT)", url);
     }
     return 0;
+}
+
+int server_failed(const struct server *server, const char *what) {
+    return command_fail(EXIT_UNREACHABLE, "%s: %s", what, buckler_client_error(server->client));
 }
 
 void server_close(struct server *server) {

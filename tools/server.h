@@ -23,6 +23,9 @@ struct server {
 int server_open(const char *server, const char *local, const char *config, struct server *ret);
 void server_close(struct server *server);
 
+/* Prints what the client says of its last failure; returns EXIT_UNREACHABLE. */
+int server_failed(const struct server *server, const char *what);
+
 struct server_part {
     char *bytes; /* owned */
     size_t size;
