@@ -167,6 +167,105 @@ static void test_scores_do_not_depend_on_company(void **state) {
     fixture_deinit(&f);
 }
 
+/* ---- a head made up for this test ---- */
+
+enum { LAYERS = 2 };
+
+static void put_floats(FILE *file, size_t count, float first, float step) {
+    for (size_t i = 0; i < count; i++) {
+        float value = first + step * (float)(i % 7);
+        assert_int_equal(fwrite(&value, sizeof value, 1, file), 1);
+    }
+}
+
+static void write_head(const struct fixture *f, const struct engine_model_info *info) {
+    char path[1024];
+    size_t n = (size_t)info->hidden * LAYERS * sizeof(float);
+    (void)snprintf(path, sizeof path, "%s/card.json", f->data);
+    FILE *card = fopen(path, "w");
+    assert_non_null(card);
+    assert_true(fprintf(card,
+                        "{\"base\":{\"file\":\"" TEXT_MODEL "\",\"sha256\":\"%s\"},\"layers\":[6,%u],"
+                        "\"pooling\":\"mean\",\"window\":32,\"categories\":[\"toxicity\"]}",
+                        info->digest, info->layers) > 0);
+    assert_int_equal(fclose(card), 0);
+    char header[512];
+    int length =
+        snprintf(header, sizeof header,
+                 "{\"weight\":{\"dtype\":\"F32\",\"shape\":[1,%zu],\"data_offsets\":[0,%zu]},"
+                 "\"mean\":{\"dtype\":\"F32\",\"shape\":[%zu],\"data_offsets\":[%zu,%zu]},"
+                 "\"scale\":{\"dtype\":\"F32\",\"shape\":[%zu],\"data_offsets\":[%zu,%zu]},"
+                 "\"bias\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[%zu,%zu]},"
+                 "\"calibration\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[%zu,%zu]}}",
+                 n / 4, n, n / 4, n, 2 * n, n / 4, 2 * n, 3 * n, 3 * n, 3 * n + 4, 3 * n + 4, 3 * n + 12);
+    uint64_t size = (uint64_t)length;
+    (void)snprintf(path, sizeof path, "%s/heads.safetensors", f->data);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(&size, sizeof size, 1, file), 1);
+    assert_int_equal(fwrite(header, 1, (size_t)length, file), (size_t)length);
+    put_floats(file, n / 4, -0.001f, 0.0003f);
+    put_floats(file, n / 4, 0.1f, 0.0f);
+    put_floats(file, n / 4, 50.0f, 1.0f);
+    put_floats(file, 1, 0.1f, 0.0f);
+    put_floats(file, 2, 1.0f, -1.0f);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void test_windows_read_alone_give_the_same_bits(void **state) {
+    struct fixture f;
+    (void)state;
+    setup_for(&f, "head");
+    char folder[] = "/tmp/buckler-real-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(f.data, sizeof f.data, "%s", folder);
+    (void)snprintf(f.config->model, sizeof f.config->model, ".");
+    struct engine_model *model = text_model(&f);
+    write_head(&f, engine_model_info(model));
+    fixture_must_open(&f);
+    (void)fixture_text(
+        &f,
+        "It was a bright cold day in April, and the clocks were striking thirteen. Nobody in the town "
+        "wondered. The baker went on selling bread, the children went on playing in the square, and the "
+        "old man at the window went on counting the carts that came in through the northern gate!",
+        true, ROLE_USER);
+    (void)fixture_text(&f, "Short.", true, ROLE_USER);
+    fixture_must_judge(&f);
+    const struct engine_job *job = &f.task.jobs[0];
+    assert_true(job->segment_count >= 4);
+    for (uint32_t i = 1; i < job->segment_count; i++) {
+        static float out[LAYERS][4096];
+        struct engine_segment segments[2] = {job->segments[0], job->segments[i]};
+        struct engine_readout readouts[LAYERS];
+        for (size_t k = 0; k < LAYERS; k++) {
+            readouts[k] = job->readouts[(i - 1) * LAYERS + k];
+            readouts[k].segment = 1;
+            readouts[k].out = out[k];
+        }
+        struct engine_job alone = {.kind = ENGINE_JOB_FOREST,
+                                   .model = model,
+                                   .segments = segments,
+                                   .segment_count = 2,
+                                   .readouts = readouts,
+                                   .readout_count = LAYERS};
+        run(&f, &alone);
+        for (size_t k = 0; k < LAYERS; k++) {
+            assert_memory_equal(out[k], job->readouts[(i - 1) * LAYERS + k].out,
+                                engine_model_info(model)->hidden * sizeof(float));
+        }
+    }
+    assert_int_equal(f.task.coverage[0].tokens_judged, f.task.coverage[0].tokens_total);
+    model = engine_model_unref(model);
+    static const char *const names[] = {"card.json", "heads.safetensors"};
+    for (size_t i = 0; i < 2; i++) {
+        char path[1024];
+        (void)snprintf(path, sizeof path, "%s/%s", f.data, names[i]);
+        assert_int_equal(remove(path), 0);
+    }
+    assert_int_equal(remove(f.data), 0);
+    fixture_deinit(&f);
+}
+
 static void test_grey_is_safe_for_open_nsfw_and_the_same_every_time(void **state) {
     struct fixture f;
     (void)state;
@@ -202,6 +301,7 @@ int main(void) {
         cmocka_unit_test(test_joined_pieces_are_the_tokens_of_the_whole_text),
         cmocka_unit_test(test_content_cannot_spell_control_tokens),
         cmocka_unit_test(test_scores_do_not_depend_on_company),
+        cmocka_unit_test(test_windows_read_alone_give_the_same_bits),
         cmocka_unit_test(test_grey_is_safe_for_open_nsfw_and_the_same_every_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
