@@ -92,6 +92,12 @@ struct cutting {
     size_t capacity;
 };
 
+/* The memory of a request has an end, and only long text comes near it. */
+static int too_large(struct error *reterr) {
+    return error_set(reterr, CLASSIFIER_E_TOO_LARGE,
+                     "the text has more tokens than the memory of a request holds");
+}
+
 static int add_window(struct cutting *c, const struct text_window *window) {
     if (c->windows->count == c->capacity) {
         size_t capacity = c->capacity == 0 ? 16 : 2 * c->capacity;
@@ -170,7 +176,7 @@ static int cut_view(struct cutting *c, uint16_t part, enum view_kind kind, struc
         t.text = field_text(c->task->arena, view, &t.size, &skip);
     }
     if (t.text == NULL) {
-        return error_errno(reterr, ENOMEM, "no memory for the windows");
+        return too_large(reterr);
     }
     int rc = t.size == 0 ? 0
                          : engine_tokenize(c->options->model, t.text, t.size, 0, &t.ids, &t.offsets, &t.count,
@@ -184,7 +190,7 @@ static int cut_view(struct cutting *c, uint16_t part, enum view_kind kind, struc
     uint32_t *starts = arena_new(c->task->arena, uint32_t, bound);
     uint32_t *counts = arena_new(c->task->arena, uint32_t, bound);
     if (t.count > UINT32_MAX / 2 || ids == NULL || starts == NULL || counts == NULL) {
-        return error_errno(reterr, ENOMEM, "no memory for the windows");
+        return too_large(reterr);
     }
     memcpy(ids, t.ids, t.count * sizeof ids[0]);
     size_t windows = windows_plan((uint32_t)t.count, c->options->size, is_end, &t, starts, counts, bound);
@@ -207,7 +213,7 @@ static int cut_view(struct cutting *c, uint16_t part, enum view_kind kind, struc
     }
     note_coverage(&c->task->coverage[part], content->bytes, kind, tokens_seen(starts, counts, windows, most),
                   t.count);
-    return rc != 0 ? error_errno(reterr, -rc, "no memory for the windows") : 0;
+    return rc != 0 ? too_large(reterr) : 0;
 }
 
 int windows_cut(struct classifier_task *task, const struct windows_options *options, struct text_windows *ret,

@@ -303,7 +303,8 @@ static int head_prepare(const void *instance, struct classifier_task *task, stru
     state->out = arena_new(task->arena, float, windows * head->features);
     task->jobs = arena_new(task->arena, struct engine_job, windows / JOB_WINDOWS + 1);
     if (state->out == NULL || task->jobs == NULL) {
-        return error_errno(reterr, ENOMEM, "no memory for a job");
+        return error_set(reterr, CLASSIFIER_E_TOO_LARGE,
+                         "%zu windows are more than the memory of a request holds", windows);
     }
     for (size_t i = 0; i < windows * head->features; i++) {
         state->out[i] = NAN; /* what nobody writes is no score */

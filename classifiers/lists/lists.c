@@ -146,7 +146,8 @@ static void on_hit(void *user, const struct pattern_hit *hit) {
 static void write_score(struct score *score, const struct best *best, const struct canonical_text *text) {
     score->ppm = best->entry->score_ppm;
     score_set_raw(score, (double)best->entry->score_ppm / SCORE_ONE);
-    (void)snprintf(score->evidence, sizeof score->evidence, "list:%.25s#%.32s", best->list->name, best->entry->id);
+    (void)snprintf(score->evidence, sizeof score->evidence, "list:%.25s#%.32s", best->list->name,
+                   best->entry->id);
     view_span(text, view_of(text, best->view), best->from, best->to, &score->span_start, &score->span_end);
 }
 

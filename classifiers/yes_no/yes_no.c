@@ -355,7 +355,8 @@ static int yes_no_prepare(const void *instance, struct classifier_task *task, st
     state->out = arena_new(task->arena, float, windows * y->question_count * ANSWER_COUNT);
     task->jobs = arena_new(task->arena, struct engine_job, windows / JOB_WINDOWS + 1);
     if (state->out == NULL || task->jobs == NULL) {
-        return error_errno(reterr, ENOMEM, "no memory for a job");
+        return error_set(reterr, CLASSIFIER_E_TOO_LARGE,
+                         "%zu windows are more than the memory of a request holds", windows);
     }
     for (size_t first = 0; first < windows && rc == 0; first += JOB_WINDOWS) {
         rc = add_job(y, task, &context, first, windows - first < JOB_WINDOWS ? windows - first : JOB_WINDOWS,

@@ -346,6 +346,27 @@ static void test_hidden_states_that_are_not_finite_are_an_error(void **state) {
     assert_int_equal(fixture_judge(f, &error), CLASSIFIER_E_NOT_FINITE);
 }
 
+static void test_a_text_beyond_the_memory_of_a_request_is_too_large(void **state) {
+    struct fixture *f = *state;
+    char text[4 * 900 + 1];
+    unsigned fine = 0;
+    fixture_must_open(f);
+    for (size_t i = 0; i < 900; i++) {
+        memcpy(text + 4 * i, " abc", 5);
+    }
+    for (size_t limit = 256; limit < 65536; limit += 256) {
+        struct error error = {0};
+        fixture_clear(f);
+        (void)fixture_text(f, text, true, ROLE_USER);
+        f->arena.limit_bytes = limit;
+        int rc = fixture_prepare(f, &error);
+        assert_true(rc == 0 || rc == CLASSIFIER_E_TOO_LARGE || rc == -ENOMEM);
+        assert_true(rc == 0 || error.text[0] != '\0');
+        fine += rc == 0;
+    }
+    assert_true(fine > 0 && fine < 250);
+}
+
 static void test_an_empty_text_scores_zero_without_a_job(void **state) {
     struct fixture *f = *state;
     fixture_must_open(f);
@@ -399,6 +420,7 @@ int main(void) {
         cmocka_unit_test(test_a_tensor_header_changed_anywhere_never_reads_outside),
         cmocka_unit_test(test_refuses_tensor_headers_that_lie),
         HEAD_TEST(test_hidden_states_that_are_not_finite_are_an_error),
+        HEAD_TEST(test_a_text_beyond_the_memory_of_a_request_is_too_large),
         HEAD_TEST(test_an_empty_text_scores_zero_without_a_job),
         HEAD_TEST(test_provenance_names_model_tokenizer_heads_and_card),
         cmocka_unit_test(test_the_registry_is_in_the_order_of_names),
