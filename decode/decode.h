@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Parent side of the decode workers: hand over a sealed descriptor, get canonical content or a reason. The workers
- * (buckler-decode) are started ahead, one job at a time each, and live under seccomp and rlimits (spec daemon 3.3). A
- * worker that dies or overruns costs its own job (DECODE_E_FAILED) and is replaced at once.
+ * (buckler-decode) are started ahead, one job at a time each, and live under seccomp and rlimits. A worker that dies
+ * or overruns costs its own job (DECODE_E_FAILED) and is replaced at once.
  *
  * All of it runs on the thread of the loop; nothing blocks. A job finishes exactly once, through `done`, never from
  * inside decode_submit.
@@ -41,8 +41,8 @@ struct decode_options {
     const char *program;          /* of the workers; NULL: buckler-decode beside the running program */
 };
 
-/* How pixels shall come out (spec daemon 3.6). Bilinear like Pillow to resize × resize, optionally through a JPEG
- * round trip of that quality, then the centre crop. */
+/* How pixels shall come out: resized bilinearly, bit for bit like Pillow (horizontal pass first), optionally through a
+ * JPEG round trip of that quality, then the centre crop. Sides of the resize: 8 to 2048. */
 struct decode_image_form {
     uint32_t resize_width, resize_height;
     uint32_t jpeg_quality;   /* 0: no round trip */

@@ -34,7 +34,7 @@ enum {
 
 enum worker_state { WORKER_INVALID, WORKER_DEAD, WORKER_STARTING, WORKER_IDLE, WORKER_BUSY, WORKER_BROKEN };
 
-/* What kind of work the worker's last job was, for retirement (spec daemon 3.3). */
+/* What the last job of a worker met; a change retires it. */
 enum error_class { CLASS_UNTRIED, CLASS_SOUND, CLASS_BROKEN_INPUT };
 
 struct worker {

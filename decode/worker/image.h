@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Bytes of a stranger to pixels of the asked form (spec daemon 3). The format is what the magic bytes say.
+ * Bytes of a stranger to pixels of the asked form. The format is what the magic bytes say.
  * Every size is read from headers and held against the limits before anything is allocated for it.
  */
 #ifndef BUCKLER_DECODE_WORKER_IMAGE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Bilinear resizing with antialiasing, bit for bit as Pillow does it (spec daemon 3.6): weights in doubles,
+ * Bilinear resizing with antialiasing, bit for bit as Pillow does it: weights in doubles,
  * brought to 22 bits of fraction, horizontal pass to 8 bits, then the vertical pass.
  *
  * The source is read through steps, so that a turned picture needs no copy, sixteen rows at a time, so that

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Bytes of a stranger to the views of a text (decode/canonical.h, spec daemon 4.2). Time and memory are
+ * Bytes of a stranger to the views of a text (decode/canonical.h). Time and memory are
  * linear in the size; nothing is kept between two texts.
  */
 #ifndef BUCKLER_DECODE_WORKER_TEXT_H
