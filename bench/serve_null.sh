@@ -15,6 +15,7 @@ trap '[ -z "$daemon" ] || kill "$daemon"; wait; rm -rf "$state"' EXIT
 cat >"$state/null.yaml" <<'YAML'
 schema: buckler.policy/1
 name: "null"
+applies: { modalities: [text] }
 classifiers:
   - { id: words, use: lists, files: [words.yaml] }
 rules:

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/daemon.h"
 
@@ -74,7 +75,19 @@ static int load_settings(struct daemon *d) {
     return rc == 0 ? 0 : DAEMON_EXIT_CONFIG;
 }
 
+/* OpenBLAS starts its threads before main, with no signal blocked: a SIGHUP that one of them gets would end the process. All
+ * parallelism is the engine's, so the program starts itself again with OpenBLAS told to have none. */
+static void without_blas_threads(char **argv) {
+    const char *threads = getenv("OPENBLAS_NUM_THREADS");
+    if ((threads == NULL || strcmp(threads, "1") != 0) && setenv("OPENBLAS_NUM_THREADS", "1", 1) == 0) {
+        (void)execv("/proc/self/exe", argv);
+        perror("bucklerd: /proc/self/exe");
+        exit(DAEMON_EXIT_UNAVAILABLE);
+    }
+}
+
 int main(int argc, char **argv) {
+    without_blas_threads(argv);
     static struct daemon d; /* the one global of the process: it is too large for a stack */
     struct arguments arguments = {0};
     parse(argc, argv, &arguments);

@@ -3,7 +3,6 @@
  * Open-loop load: request i is due at start + i / rate whatever the daemon does, and its latency counts from then, so that a
  * stall is seen by every request that it delayed.
  */
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,18 +27,23 @@ static uint64_t due_ns(const struct load *load, uint64_t index) {
     return load->start_ns + (uint64_t)((double)index * 1e9 / (double)load->rate);
 }
 
-static void take_replies(struct load *load) {
+static void take_reply(struct load *load, const struct buckler_reply *reply) {
+    uint64_t now = clock_monotonic_ns();
+    unsigned long long index = reply != NULL ? strtoull(buckler_reply_id(reply), NULL, 10) : load->count;
+    if (index >= load->count || !buckler_reply_moderated(reply)) {
+        load->errors++;
+    }
+    if (index < load->count && load->answered < load->count) {
+        load->latency_ms[load->answered++] = (double)(now - due_ns(load, index)) / 1e6;
+    }
+}
+
+/* Takes what comes within timeout_ms, and then all that is there. */
+static void take_replies(struct load *load, int timeout_ms) {
     struct buckler_reply *reply = NULL;
-    int rc = buckler_receive(load->client, 0, &reply);
+    int rc = buckler_receive(load->client, timeout_ms, &reply);
     while (rc == 0 || rc == BUCKLER_E_PROTOCOL) {
-        uint64_t now = clock_monotonic_ns();
-        unsigned long long index = rc == 0 ? strtoull(buckler_reply_id(reply), NULL, 10) : load->count;
-        if (rc != 0 || index >= load->count || !buckler_reply_moderated(reply)) {
-            load->errors++;
-        }
-        if (index < load->count && load->answered < load->count) {
-            load->latency_ms[load->answered++] = (double)(now - due_ns(load, index)) / 1e6;
-        }
+        take_reply(load, reply);
         buckler_reply_free(reply);
         reply = NULL;
         rc = buckler_receive(load->client, 0, &reply);
@@ -57,22 +61,15 @@ static void send_one(struct load *load) {
 }
 
 static void run_load(struct load *load) {
-    struct pollfd fd = {.fd = buckler_fd(load->client), .events = POLLIN};
     load->start_ns = clock_monotonic_ns();
     uint64_t end = due_ns(load, load->count) + (uint64_t)DRAIN_MS * 1000000u;
     while (load->answered < load->count && clock_monotonic_ns() < end) {
         while (load->sent < load->count && due_ns(load, load->sent) <= clock_monotonic_ns()) {
             send_one(load);
         }
-        take_replies(load);
         uint64_t now = clock_monotonic_ns();
         uint64_t next = load->sent < load->count ? due_ns(load, load->sent) : end;
-        struct timespec wait = {.tv_sec = 0, .tv_nsec = 0};
-        if (next > now) {
-            wait = (struct timespec){.tv_sec = (time_t)((next - now) / 1000000000u),
-                                     .tv_nsec = (long)((next - now) % 1000000000u)};
-        }
-        (void)ppoll(&fd, 1, &wait, NULL);
+        take_replies(load, next > now ? (int)((next - now) / 1000000u) : 0);
     }
 }
 

@@ -25,6 +25,7 @@ models: {{ data: {data} }}
 TINY_POLICY = """\
 schema: buckler.policy/1
 name: tiny
+applies: {{ modalities: [text] }}
 classifiers:
   - {{ id: words, use: lists, files: [words.yaml] }}
 rules:
@@ -194,7 +195,7 @@ class Lifecycle(unittest.TestCase):
             (daemon.state / "tiny.yaml").write_text(TINY_POLICY.format(action="flog"))
             daemon.process.send_signal(signal.SIGHUP)
             wait_for(lambda: "reload-refused" in daemon.messages())
-            self.assertIn("tiny.yaml:6:", daemon.messages())
+            self.assertIn("tiny.yaml:7:", daemon.messages())
             self.assertEqual(client.text("please frobnicate")["generation"], 1)
             (daemon.state / "tiny.yaml").write_text(TINY_POLICY.format(action="flag"))
             daemon.process.send_signal(signal.SIGHUP)
