@@ -44,6 +44,7 @@ static const char *const allowed[] = {
     "getdents64",
     "fsync",
     "fdatasync",
+    "fadvise64",
     "ftruncate",
     "flock",
     "fcntl",

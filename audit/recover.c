@@ -140,6 +140,20 @@ static int cut_tail(struct audit_log *log, const struct scan *scan, const char *
     return ret_torn->failed ? error_errno(reterr, ENOMEM, "%s cannot be cut", file) : 0;
 }
 
+/* What the writer before left in memory only becomes durable first, and is then read from the disk and not
+ * from memory: whole records are about to be called durable, and pages whose writing failed look clean. */
+static int open_last(struct audit_log *log, const struct segment *last, struct error *reterr) {
+    log->segment_fd = segment_open(log->directory_fd, last->name, O_RDWR, reterr);
+    if (log->segment_fd < 0) {
+        return log->segment_fd;
+    }
+    if (fdatasync(log->segment_fd) != 0) {
+        return error_errno(reterr, errno, "%s: fdatasync failed", last->name);
+    }
+    (void)posix_fadvise(log->segment_fd, 0, 0, POSIX_FADV_DONTNEED); /* a file system may not know it */
+    return 0;
+}
+
 static int recover_last(struct audit_log *log, const struct segment_list *list, struct scan *scan,
                         struct buf *ret_torn, struct error *reterr) {
     const struct segment *last = &list->items[list->count - 1];
@@ -155,6 +169,10 @@ static int recover_last(struct audit_log *log, const struct segment_list *list, 
     if (rc != 0) {
         return rc;
     }
+    rc = open_last(log, last, reterr);
+    if (rc != 0) {
+        return rc;
+    }
     rc = scan_segment(scan, log->directory_fd, last, true, reterr);
     bool torn = rc == AUDIT_E_TORN_TAIL;
     rc = torn ? 0 : rc;
@@ -164,14 +182,15 @@ static int recover_last(struct audit_log *log, const struct segment_list *list, 
     }
     log->chain = scan->chain;
     log->segment_bytes = scan->sound_bytes;
-    log->segment_fd = segment_open(log->directory_fd, last->name, O_RDWR, reterr);
     struct stat info;
-    if (log->segment_fd < 0 || fstat(log->segment_fd, &info) != 0) {
-        return log->segment_fd < 0 ? log->segment_fd : error_errno(reterr, errno, "%s", last->name);
+    if (fstat(log->segment_fd, &info) != 0) {
+        return error_errno(reterr, errno, "%s cannot be read", last->name);
     }
-    return torn
-               ? cut_tail(log, scan, last->name, (uint64_t)info.st_size - scan->sound_bytes, ret_torn, reterr)
-               : 0;
+    if (torn) {
+        return cut_tail(log, scan, last->name, (uint64_t)info.st_size - scan->sound_bytes, ret_torn, reterr);
+    }
+    rc = head_write(log->head_fd, &log->chain);
+    return rc != 0 ? error_errno(reterr, -rc, "head cannot be written") : 0;
 }
 
 int recover_log(struct audit_log *log, struct buf *ret_torn, struct error *reterr) {
