@@ -14,6 +14,7 @@
 
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/layout.h"
+#include "engine/kernels/outliers.h"
 #include "engine/kernels/pack.h"
 #include "engine/kernels/ref/blocks.h"
 
@@ -112,6 +113,22 @@ static void quantize_blocks(const float *x, uint32_t count, struct activation_bl
     }
 }
 
+/* The row's outliers, and the blocks that lost one once more. */
+static void quantize_outliers(const float *x, uint32_t blocks, struct activation_block *to) {
+    struct activation_outlier *outliers = (struct activation_outlier *)(void *)(to + blocks);
+    struct activation_block again[OUTLIERS];
+    float patched[OUTLIERS][BLOCK_COLS];
+    uint32_t numbers[OUTLIERS];
+    uint32_t count = take_outliers(x, blocks, outliers, numbers, patched);
+
+    if (count > 0) {
+        quantize_blocks(patched[0], count, again);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        to[numbers[i]] = again[i];
+    }
+}
+
 static void quantize_rows(const float *x, size_t x_stride, uint32_t rows, uint32_t cols, void *q) {
     size_t row_bytes = activation_row_bytes(cols);
     uint32_t blocks = cols / BLOCK_COLS;
@@ -124,6 +141,7 @@ static void quantize_rows(const float *x, size_t x_stride, uint32_t rows, uint32
             uint32_t count = blocks - b < BLOCKS_TOGETHER ? blocks - b : BLOCKS_TOGETHER;
             quantize_blocks(from + (size_t)b * BLOCK_COLS, count, &to[b]);
         }
+        quantize_outliers(from, blocks, to);
     }
 }
 

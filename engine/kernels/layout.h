@@ -14,7 +14,8 @@
  * The zero of 128, whatever the stored type's own is, lets the activations carry −128 · Σq ready to start the
  * integer sum with.
  *
- * An activation row is a sequence of blocks of 32 columns with what the product needs beside the bytes.
+ * An activation row is a sequence of blocks of 32 columns with what the product needs beside the bytes, then
+ * its outliers.
  */
 #ifndef BUCKLER_ENGINE_KERNELS_LAYOUT_H
 #define BUCKLER_ENGINE_KERNELS_LAYOUT_H
@@ -54,6 +55,16 @@ struct activation_block {
     int32_t offset_low;   /* the same over columns 0 … 15 */
     int32_t offset_high;  /* and 16 … 31 */
     float negative_sum;   /* −Σq */
+};
+
+/* The values of a row that would cost its blocks most precision: they are zero in their block, which so gets
+ * a finer scale, and are multiplied in f32. In real models a few columns hold values many times larger than
+ * the rest. */
+enum { OUTLIERS = 4 };
+
+struct activation_outlier {
+    uint32_t col;
+    float value; /* 0: none */
 };
 
 static inline enum panel_form panel_form_of(enum tensor_type type) {
@@ -96,6 +107,8 @@ static inline size_t panel_block_scale_bytes(enum panel_form form) {
 
 static inline size_t activation_row_bytes(uint32_t cols) {
     size_t bytes = (size_t)(cols / BLOCK_COLS) * sizeof(struct activation_block);
+
+    bytes += OUTLIERS * sizeof(struct activation_outlier);
     return (bytes + 63) / 64 * 64;
 }
 

@@ -143,6 +143,34 @@ static inline void lanes_store_bytes(int8_t *p, struct lanes a) {
     }
 }
 
+/* What is below the limit; the others are zero. */
+static inline struct lanes lanes_below(struct lanes a, float limit) {
+    for (int i = 0; i < LANES; i++) {
+        a.v[i] = a.v[i] < limit ? a.v[i] : 0;
+    }
+    return a;
+}
+
+/* The number of the first lane that is not below the limit; LANES when there is none. */
+static inline uint32_t lanes_first_from(struct lanes a, float limit) {
+    uint32_t i = 0;
+    while (i < LANES && !(a.v[i] >= limit)) {
+        i++;
+    }
+    return i;
+}
+
+/* Sixteen little-endian words of 32 bits, shifted right and masked. */
+static inline struct lanes lanes_load_bits(const uint8_t *p, int shift, int mask) {
+    struct lanes r;
+    for (int i = 0; i < LANES; i++) {
+        uint32_t word;
+        memcpy(&word, p + 4 * i, sizeof(word));
+        r.v[i] = (float)(int)(word >> shift & (uint32_t)mask);
+    }
+    return r;
+}
+
 /* Lane i + 8 is added to lane i, then i + 4, i + 2, i + 1. */
 static inline float lanes_sum(struct lanes a) {
     for (int half = LANES / 2; half > 0; half /= 2) {

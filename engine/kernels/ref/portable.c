@@ -68,6 +68,7 @@ static void matmul(const struct packed_matrix *w, const void *q, uint32_t rows, 
                 out[r * out_stride + first + p] = row_dot(form, weights, blocks, p, x);
             }
         }
+        add_outliers_of(form, weights, blocks, count, q, rows, out + first, out_stride);
     }
 }
 

@@ -232,6 +232,12 @@ static void matmul(const struct packed_matrix *w, const void *q, uint32_t rows, 
                 multiply(&piece, x, least(cut.rows, rows - r), out + r * out_stride + (size_t)p * PANEL_ROWS);
             }
         }
+        for (uint32_t p = first_panel; p < end_panel; p++) {
+            add_outliers_of(
+                panel_form_of(w->type), (const uint8_t *)w->data + (size_t)p * blocks * block_bytes, blocks,
+                least(PANEL_ROWS, w->rows - p * PANEL_ROWS), (const uint8_t *)q + r * piece.row_bytes,
+                least(cut.rows, rows - r), out + r * out_stride + (size_t)p * PANEL_ROWS, out_stride);
+        }
     }
 }
 

@@ -109,6 +109,28 @@ static inline void lanes_store_bytes(int8_t *p, struct lanes a) {
     _mm_storeu_si128((__m128i *)(void *)p, bytes);
 }
 
+static inline struct lanes lanes_below(struct lanes a, float limit) {
+    __m256 eight = _mm256_set1_ps(limit);
+    return (struct lanes){_mm256_and_ps(_mm256_cmp_ps(a.low, eight, _CMP_LT_OQ), a.low),
+                          _mm256_and_ps(_mm256_cmp_ps(a.high, eight, _CMP_LT_OQ), a.high)};
+}
+
+static inline uint32_t lanes_first_from(struct lanes a, float limit) {
+    __m256 eight = _mm256_set1_ps(limit);
+    uint32_t low = (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(a.low, eight, _CMP_GE_OQ));
+    uint32_t high = (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(a.high, eight, _CMP_GE_OQ));
+    return (uint32_t)__builtin_ctz(low | high << 8 | 1U << LANES);
+}
+
+static inline struct lanes lanes_load_bits(const uint8_t *p, int shift, int mask) {
+    const __m256i *words = (const __m256i *)(const void *)p;
+    __m128i count = _mm_cvtsi32_si128(shift);
+    __m256i ones = _mm256_set1_epi32(mask);
+    __m256i low = _mm256_and_si256(_mm256_srl_epi32(_mm256_loadu_si256(words), count), ones);
+    __m256i high = _mm256_and_si256(_mm256_srl_epi32(_mm256_loadu_si256(words + 1), count), ones);
+    return (struct lanes){_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high)};
+}
+
 static inline float lanes_sum(struct lanes a) {
     __m256 eight = _mm256_add_ps(a.low, a.high);
     __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

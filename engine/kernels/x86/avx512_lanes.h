@@ -89,6 +89,21 @@ static inline void lanes_store_bytes(int8_t *p, struct lanes a) {
     _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a.v)));
 }
 
+static inline struct lanes lanes_below(struct lanes a, float limit) {
+    return (struct lanes){
+        _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a.v, _mm512_set1_ps(limit), _CMP_LT_OQ), a.v)};
+}
+
+static inline uint32_t lanes_first_from(struct lanes a, float limit) {
+    __mmask16 found = _mm512_cmp_ps_mask(a.v, _mm512_set1_ps(limit), _CMP_GE_OQ);
+    return (uint32_t)__builtin_ctz(found | 1U << LANES);
+}
+
+static inline struct lanes lanes_load_bits(const uint8_t *p, int shift, int mask) {
+    __m512i words = _mm512_srl_epi32(_mm512_loadu_si512(p), _mm_cvtsi32_si128(shift));
+    return (struct lanes){_mm512_cvtepi32_ps(_mm512_and_si512(words, _mm512_set1_epi32(mask)))};
+}
+
 static inline float lanes_sum(struct lanes a) {
     __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
     __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

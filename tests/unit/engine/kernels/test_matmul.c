@@ -55,6 +55,10 @@ static float *multiply(const struct kernel_set *k, const struct product *p) {
     return out;
 }
 
+static const struct activation_outlier *outliers_of(const struct activation_block *x, uint32_t cols) {
+    return (const void *)(x + cols / BLOCK_COLS);
+}
+
 /* Against the dequantised weights and the dequantised activations in double: only the f32 sums may differ. */
 static void check_against_double(const struct kernel_set *k, const struct product *p) {
     const struct tensor_type_info *info = tensor_type_info(p->w.type);
@@ -75,6 +79,12 @@ static void check_against_double(const struct kernel_set *k, const struct produc
             for (uint32_t c = 0; c < cols; c++) {
                 const struct activation_block *block = &x[c / BLOCK_COLS];
                 double term = (double)weights[c] * block->q[c % BLOCK_COLS] * (double)block->scale;
+                sum += term;
+                magnitude += fabs(term);
+            }
+            for (int o = 0; o < OUTLIERS; o++) {
+                const struct activation_outlier *outlier = outliers_of(x, cols) + o;
+                double term = (double)weights[outlier->col] * (double)outlier->value;
                 sum += term;
                 magnitude += fabs(term);
             }
@@ -327,25 +337,59 @@ static void test_quantizes_to_nearest_even_with_one_scale_a_block(void **state) 
         struct activation_block expected = {.scale = 0};
 
         assert_true(k->activation_bytes(64) <= sizeof(q));
-        x[0] = -127.0F;
+        x[0] = -127.0F; /* leaves the block, but its equal keeps the scale */
         x[1] = 0.5F;
         x[2] = 1.5F;
         x[3] = -2.5F;
         x[4] = 126.6F;
+        x[5] = 127.0F;
         x[20] = 3.0F;
         k->quantize_rows(x, 64, 1, 64, q);
         assert_true(q[0].scale == 1.0F);
-        assert_int_equal(q[0].q[0], -127);
+        assert_int_equal(q[0].q[0], 0);
         assert_int_equal(q[0].q[1], 0);
         assert_int_equal(q[0].q[2], 2);
         assert_int_equal(q[0].q[3], -2);
         assert_int_equal(q[0].q[4], 127);
+        assert_int_equal(q[0].q[5], 127);
         assert_int_equal(q[0].q[20], 3);
-        assert_int_equal(q[0].offset_low, 0);
-        assert_int_equal(q[0].offset_high, -384);
-        assert_int_equal(q[0].offset, -384);
-        assert_true(q[0].negative_sum == -3.0F);
+        assert_int_equal(q[0].offset_low, -254 * 128);
+        assert_int_equal(q[0].offset_high, -3 * 128);
+        assert_int_equal(q[0].offset, -257 * 128);
+        assert_true(q[0].negative_sum == -257.0F);
         assert_memory_equal(&q[1], &expected, sizeof(expected));
+    }
+}
+
+static void test_the_values_that_cost_most_leave_their_blocks(void **state) {
+    static const uint32_t cols[] = {5, 40, 70, 120, 140}; /* a block each */
+    static const float values[] = {50, -80, 20, 70, -60}; /* 20 is the one that stays */
+
+    (void)state;
+    FOR_EACH_SET(k) {
+        _Alignas(64) float x[160];
+        _Alignas(64) struct activation_block q[8];
+        unsigned found = 0;
+
+        for (int c = 0; c < 160; c++) {
+            x[c] = c % 2 ? 1.0F : -1.0F;
+        }
+        for (int i = 0; i < 5; i++) {
+            x[cols[i]] = values[i];
+        }
+        assert_true(k->activation_bytes(160) <= sizeof(q));
+        k->quantize_rows(x, 160, 1, 160, q);
+        for (int i = 0; i < 5; i++) {
+            const struct activation_block *block = &q[cols[i] / BLOCK_COLS];
+
+            assert_int_equal(block->q[cols[i] % BLOCK_COLS], i == 2 ? 127 : 0);
+            assert_true(block->scale == (i == 2 ? 20.0F : 1.0F) / 127.0F);
+            for (int o = 0; o < OUTLIERS; o++) {
+                const struct activation_outlier *outlier = outliers_of(q, 160) + o;
+                found += outlier->col == cols[i] && outlier->value == values[i];
+            }
+        }
+        assert_int_equal(found, OUTLIERS);
     }
 }
 
@@ -394,6 +438,7 @@ int main(void) {
         cmocka_unit_test(test_not_a_number_is_never_lost),
         cmocka_unit_test(test_a_broken_scale_of_a_weight_is_never_lost),
         cmocka_unit_test(test_quantizes_to_nearest_even_with_one_scale_a_block),
+        cmocka_unit_test(test_the_values_that_cost_most_leave_their_blocks),
         cmocka_unit_test(test_values_too_small_for_a_scale_count_as_zero),
         cmocka_unit_test(test_says_how_much_memory_a_panel_takes),
     };
