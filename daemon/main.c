@@ -80,8 +80,11 @@ static int load_settings(struct daemon *d) {
 static void without_blas_threads(char **argv) {
     const char *threads = getenv("OPENBLAS_NUM_THREADS");
     if ((threads == NULL || strcmp(threads, "1") != 0) && setenv("OPENBLAS_NUM_THREADS", "1", 1) == 0) {
-        (void)execv("/proc/self/exe", argv);
-        perror("bucklerd: /proc/self/exe");
+        char self[4096] = {0};
+        if (readlink("/proc/self/exe", self, sizeof self - 1) > 0) {
+            (void)execv(self, argv);
+        }
+        perror("bucklerd: cannot start itself again");
         exit(DAEMON_EXIT_UNAVAILABLE);
     }
 }
