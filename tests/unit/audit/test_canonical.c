@@ -64,7 +64,7 @@ static const char *const samples[] = {
     "{\"a\":\"\\\"\\\\\\b\\f\\n\\r\\t\\u0001\\u001F/\xc3\xa9\xf0\x9f\x98\x80\x7f\"}",
     "{\"\\n\":1,\"\\u0001\":2}",
     "{\"\\u0001\":1,\"\\n\":2,\"\\\"\":3,\"a\":4,\"a\\\\\":5,\"a\\\\b\":6}",
-    "{\"a\":[],\"aa\":{},\"b\":[[[{\"c\":[0]}]]]}",
+    "{\"a\":[],\"aa\":{},\"b\":[[[{\"c\":[0,false]}]]]}",
 };
 
 static void test_agrees_with_the_library_on_good_samples_and_each_cut_of_them(void **state) {
