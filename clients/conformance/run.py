@@ -112,7 +112,8 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 64
     default = Path(__file__).with_name("vectors.json")
-    vectors = json.loads(Path(*arguments[1:] or [default]).read_text(encoding="utf-8"))
+    path = Path(arguments[1]) if len(arguments) == 2 else default
+    vectors = json.loads(path.read_text(encoding="utf-8"))
     bad = 0
     for exchange in vectors["exchanges"]:
         try:

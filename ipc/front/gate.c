@@ -20,6 +20,7 @@ enum {
     ZAP_FRAME_BYTES = 256,
     CURVE_KEY_BYTES = 32,
     SELF_TEST_MS = 2000,
+    LEAST_SNDHWM = 64,
 };
 
 struct gate {
@@ -126,14 +127,13 @@ int gate_set_int(void *socket, int option, int value, const char *name, struct e
     return 0;
 }
 
-static int set_common(void *socket, struct error *reterr) {
+static int set_common(void *socket, uint32_t window, struct error *reterr) {
     static const struct {
         int option, value;
         const char *name;
     } table[] = {
         {ZMQ_ROUTER_MANDATORY, 1, "ROUTER_MANDATORY"}, /* a reply to nobody is an error, not silence */
         {ZMQ_ROUTER_HANDOVER, 0, "ROUTER_HANDOVER"},   /* nobody takes over another one's routing id */
-        {ZMQ_SNDHWM, 256, "SNDHWM"},
         {ZMQ_RCVHWM, 64, "RCVHWM"},
         {ZMQ_LINGER, 2000, "LINGER"},
         {ZMQ_BACKLOG, 1024, "BACKLOG"},
@@ -146,7 +146,9 @@ static int set_common(void *socket, struct error *reterr) {
         {ZMQ_TCP_KEEPALIVE_INTVL, 10, "TCP_KEEPALIVE_INTVL"},
         {ZMQ_TCP_KEEPALIVE_CNT, 3, "TCP_KEEPALIVE_CNT"},
     };
-    int rc = 0;
+    /* Room for every reply that a peer may have open, so that a slow reader loses none of them. */
+    uint32_t replies = window < (1u << 16) ? 2 * window + LEAST_SNDHWM : 1u << 17;
+    int rc = gate_set_int(socket, ZMQ_SNDHWM, (int)replies, "SNDHWM", reterr);
     for (size_t i = 0; i < sizeof table / sizeof *table && rc == 0; i++) {
         rc = gate_set_int(socket, table[i].option, table[i].value, table[i].name, reterr);
     }
@@ -167,7 +169,7 @@ int gate_open_router(struct gate *gate, enum endpoint_plane plane, void **ret, s
     if (socket == NULL) {
         return error_set(reterr, -errno, "no ZeroMQ socket: %s", zmq_strerror(errno));
     }
-    int rc = set_common(socket, reterr);
+    int rc = set_common(socket, settings->window, reterr);
     if (rc == 0 && zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, domains[plane], strlen(domains[plane])) != 0) {
         rc = error_set(reterr, -errno, "libzmq refuses ZAP_DOMAIN: %s", zmq_strerror(errno));
     }

@@ -1,0 +1,600 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * libbuckler against a ROUTER that answers as it is told, and against the conformance vectors.
+ */
+#include <jansson.h>
+#include <math.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include <cmocka.h>
+
+#include "clients/c/buckler.h"
+
+/* ---- a server -------------------------------------------------------------------------------------- */
+
+enum { REPLY_BYTES = 4096, SEEN = 64 };
+
+/* `%s` in the template stands for the request's id; an empty template is silence. */
+struct server {
+    char folder[64], endpoint[128];
+    void *context, *stop;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    char template[REPLY_BYTES];
+    const char *second_frame;
+    unsigned count, starts;
+    char headers[SEEN][512], payloads[SEEN][64];
+    size_t frames[SEEN];
+    int arrived[2];
+};
+
+static void answer_one(struct server *server, void *router) {
+    zmq_msg_t frames[12];
+    size_t count = 0;
+    char reply[REPLY_BYTES];
+    do {
+        zmq_msg_init(&frames[count]);
+        assert_true(zmq_msg_recv(&frames[count], router, 0) >= 0);
+    } while (zmq_msg_more(&frames[count++]) && count < 12);
+    json_t *header = json_loadb(zmq_msg_data(&frames[1]), zmq_msg_size(&frames[1]), 0, NULL);
+    pthread_mutex_lock(&server->lock);
+    unsigned n = server->count++ % SEEN;
+    (void)snprintf(server->headers[n], 512, "%.*s", (int)zmq_msg_size(&frames[1]),
+                   (char *)zmq_msg_data(&frames[1]));
+    if (count > 2) {
+        (void)snprintf(server->payloads[n], 64, "%.*s", (int)zmq_msg_size(&frames[2]),
+                       (char *)zmq_msg_data(&frames[2]));
+    }
+    server->frames[n] = count - 1;
+    const char *id = json_string_value(json_object_get(header, "id"));
+    char *hole = strstr(server->template, "%s");
+    (void)snprintf(reply, sizeof reply, "%.*s%s%s",
+                   (int)(hole != NULL ? (size_t)(hole - server->template) : strlen(server->template)),
+                   server->template, hole != NULL ? id : "", hole != NULL ? hole + 2 : "");
+    const char *second = server->second_frame;
+    pthread_mutex_unlock(&server->lock);
+    if (reply[0] != '\0') {
+        zmq_msg_send(&frames[0], router, ZMQ_SNDMORE);
+        zmq_send(router, reply, strlen(reply), second != NULL ? ZMQ_SNDMORE : 0);
+        if (second != NULL) {
+            zmq_send(router, second, strlen(second), 0);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        zmq_msg_close(&frames[i]);
+    }
+    json_decref(header);
+    assert_int_equal(write(server->arrived[1], "x", 1), 1);
+}
+
+struct run {
+    struct server *server;
+    void *router;
+    char stop_name[64];
+};
+
+static void *serve(void *user) {
+    struct run *run = user;
+    void *stop = zmq_socket(run->server->context, ZMQ_PAIR);
+    assert_int_equal(zmq_connect(stop, run->stop_name), 0);
+    for (;;) {
+        zmq_pollitem_t items[2] = {{.socket = run->router, .events = ZMQ_POLLIN},
+                                   {.socket = stop, .events = ZMQ_POLLIN}};
+        assert_true(zmq_poll(items, 2, -1) > 0);
+        if (items[1].revents != 0) {
+            break;
+        }
+        answer_one(run->server, run->router);
+    }
+    int linger = 0;
+    zmq_setsockopt(run->router, ZMQ_LINGER, &linger, sizeof linger);
+    zmq_close(run->router);
+    zmq_close(stop);
+    free(run);
+    return NULL;
+}
+
+static void server_start(struct server *server) {
+    struct run *run = calloc(1, sizeof *run);
+    run->server = server;
+    (void)snprintf(run->stop_name, sizeof run->stop_name, "inproc://stop.%u", server->starts++);
+    server->stop = zmq_socket(server->context, ZMQ_PAIR);
+    assert_int_equal(zmq_bind(server->stop, run->stop_name), 0);
+    run->router = zmq_socket(server->context, ZMQ_ROUTER);
+    assert_int_equal(zmq_bind(run->router, server->endpoint), 0);
+    assert_int_equal(pthread_create(&server->thread, NULL, serve, run), 0);
+}
+
+static void server_stop(struct server *server) {
+    assert_int_equal(zmq_send(server->stop, "", 0, 0), 0);
+    assert_int_equal(pthread_join(server->thread, NULL), 0);
+    zmq_close(server->stop);
+    server->stop = NULL;
+}
+
+static void server_says(struct server *server, const char *template) {
+    pthread_mutex_lock(&server->lock);
+    (void)snprintf(server->template, sizeof server->template, "%s", template);
+    pthread_mutex_unlock(&server->lock);
+}
+
+static void server_wait(struct server *server) {
+    char byte = 0;
+    struct pollfd waiting = {.fd = server->arrived[0], .events = POLLIN};
+    assert_int_equal(poll(&waiting, 1, 10000), 1);
+    assert_int_equal(read(server->arrived[0], &byte, 1), 1);
+}
+
+static int set_up(void **state) {
+    struct server *server = calloc(1, sizeof *server);
+    (void)snprintf(server->folder, sizeof server->folder, "/tmp/buckler-client-XXXXXX");
+    assert_non_null(mkdtemp(server->folder));
+    (void)snprintf(server->endpoint, sizeof server->endpoint, "ipc://%s/s.sock", server->folder);
+    assert_int_equal(pipe(server->arrived), 0);
+    pthread_mutex_init(&server->lock, NULL);
+    server->context = zmq_ctx_new();
+    server_says(
+        server,
+        "{\"id\":\"%s\",\"status\":200,\"verdict\":\"allow\",\"moderated\":true,\"action\":\"allow\"}");
+    server_start(server);
+    *state = server;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    struct server *server = *state;
+    char path[128];
+    if (server->stop != NULL) {
+        server_stop(server);
+    }
+    zmq_ctx_term(server->context);
+    (void)snprintf(path, sizeof path, "%s/s.sock", server->folder);
+    (void)unlink(path);
+    (void)rmdir(server->folder);
+    close(server->arrived[0]);
+    close(server->arrived[1]);
+    pthread_mutex_destroy(&server->lock);
+    free(server);
+    return 0;
+}
+
+static struct buckler_client *connect_to(struct server *server) {
+    struct buckler_client *client = NULL;
+    assert_int_equal(buckler_client_new(server->endpoint, NULL, &client), 0);
+    return client;
+}
+
+static const struct buckler_part hello = {.kind = "text", .bytes = "hello", .size = 5};
+static const struct buckler_request request = {.policy = "p", .parts = &hello, .part_count = 1};
+
+/* ---- one at a time --------------------------------------------------------------------------------- */
+
+static void test_an_allow_allows(void **state) {
+    struct buckler_client *client = connect_to(*state);
+    struct buckler_reply *reply = NULL;
+    assert_int_equal(buckler_classify(client, &request, 10000, &reply), 0);
+    assert_true(buckler_reply_allowed(reply));
+    assert_true(buckler_reply_moderated(reply));
+    assert_int_equal(buckler_reply_status(reply), 200);
+    assert_string_equal(((struct server *)*state)->payloads[0], "hello");
+    assert_int_equal(((struct server *)*state)->frames[0], 2);
+    buckler_reply_free(reply);
+    buckler_client_free(client);
+}
+
+static void test_nothing_allows_but_an_allow(void **state) {
+    struct server *server = *state;
+    static const char *const replies[] = {
+        "allow",
+        "\"allow\"",
+        "{}",
+        "{\"id\":\"%s\",\"status\":200}",
+        "{\"id\":\"%s\",\"status\":200,\"verdict\":\"Allow\"}",
+        "{\"id\":\"%s\",\"status\":200,\"verdict\":true}",
+        "{\"id\":\"%s\",\"verdict\":\"allow\"}",
+        "{\"id\":\"\",\"status\":400,\"verdict\":\"deny\",\"detail\":\"not valid JSON\"}",
+    };
+    struct buckler_client *client = connect_to(server);
+    for (size_t i = 0; i < sizeof replies / sizeof *replies; i++) {
+        struct buckler_reply *reply = NULL;
+        server_says(server, replies[i]);
+        assert_int_equal(buckler_classify(client, &request, 10000, &reply), BUCKLER_E_PROTOCOL);
+        assert_null(reply);
+        assert_false(buckler_reply_allowed(reply));
+        assert_string_not_equal(buckler_client_error(client), "");
+    }
+    buckler_client_free(client);
+}
+
+static void test_silence_is_a_timeout_and_its_late_reply_is_dropped(void **state) {
+    struct server *server = *state;
+    struct buckler_client *client = connect_to(server);
+    struct buckler_reply *reply = NULL;
+    server_says(server, "");
+    assert_int_equal(buckler_classify(client, &request, 200, &reply), BUCKLER_E_TIMEOUT);
+    server_says(server, "{\"id\":\"~0\",\"status\":200,\"verdict\":\"allow\"}");
+    assert_int_equal(buckler_classify(client, &request, 200, &reply), BUCKLER_E_TIMEOUT);
+    assert_int_equal(buckler_receive(client, 0, &reply), BUCKLER_E_TIMEOUT);
+    server_says(server, "{\"id\":\"%s\",\"status\":200,\"verdict\":\"deny\"}");
+    assert_int_equal(buckler_classify(client, &request, 10000, &reply), 0);
+    assert_false(buckler_reply_allowed(reply));
+    buckler_reply_free(reply);
+    buckler_client_free(client);
+}
+
+static void test_a_server_that_comes_later_is_found(void **state) {
+    struct server *server = *state;
+    struct buckler_reply *reply = NULL;
+    server_stop(server);
+    struct buckler_client *client = connect_to(server);
+    assert_int_equal(buckler_ping(client, 100, &reply), BUCKLER_E_TIMEOUT);
+    server_start(server);
+    assert_int_equal(buckler_ping(client, 10000, &reply), 0);
+    buckler_reply_free(reply);
+    buckler_client_free(client);
+}
+
+struct asking {
+    struct buckler_client *client;
+    int rc;
+    struct buckler_reply *reply;
+};
+
+static void *ask(void *user) {
+    struct asking *asking = user;
+    asking->rc = buckler_classify(asking->client, &request, 20000, &asking->reply);
+    return NULL;
+}
+
+static void test_a_request_is_sent_again_when_the_server_dies_over_it(void **state) {
+    struct server *server = *state;
+    struct asking asking = {.client = connect_to(server), .rc = -1};
+    pthread_t thread;
+    server_says(server, "");
+    assert_int_equal(pthread_create(&thread, NULL, ask, &asking), 0);
+    server_wait(server);
+    server_stop(server);
+    server_says(server, "{\"id\":\"%s\",\"status\":200,\"verdict\":\"allow\"}");
+    server_start(server);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(asking.rc, 0);
+    assert_true(buckler_reply_allowed(asking.reply));
+    assert_int_equal(server->count, 2);
+    assert_string_not_equal(server->headers[0], server->headers[1]);
+    buckler_reply_free(asking.reply);
+    buckler_client_free(asking.client);
+}
+
+static void test_hello_ping_and_cancel_are_their_ops(void **state) {
+    struct server *server = *state;
+    struct buckler_client *client = connect_to(server);
+    struct buckler_reply *reply = NULL;
+    assert_int_equal(buckler_hello(client, 10000, &reply), 0);
+    buckler_reply_free(reply);
+    assert_int_equal(buckler_ping(client, 10000, &reply), 0);
+    buckler_reply_free(reply);
+    assert_int_equal(buckler_cancel(client, "r7", 10000, &reply), 0);
+    buckler_reply_free(reply);
+    assert_string_equal(server->headers[0], "{\"op\":\"hello\",\"id\":\"~0\"}");
+    assert_string_equal(server->headers[1], "{\"op\":\"ping\",\"id\":\"~1\"}");
+    assert_string_equal(server->headers[2], "{\"op\":\"cancel\",\"id\":\"~2\",\"target\":\"r7\"}");
+    buckler_client_free(client);
+}
+
+static void test_wrong_requests_are_not_sent(void **state) {
+    struct server *server = *state;
+    struct buckler_client *client = connect_to(server);
+    struct buckler_reply *reply = NULL;
+    char id[BUCKLER_ID_SIZE];
+    struct buckler_part parts[9];
+    struct buckler_part large = {.kind = "image", .bytes = "", .size = BUCKLER_MAX_PART_BYTES + 1};
+    struct buckler_part kindless = {.bytes = "x", .size = 1};
+    struct buckler_request wrong = {.parts = parts, .part_count = 9};
+    for (int i = 0; i < 9; i++) {
+        parts[i] = hello;
+    }
+    assert_int_equal(buckler_classify(client, &wrong, 1000, &reply), BUCKLER_E_INVALID);
+    wrong.part_count = 0;
+    assert_int_equal(buckler_classify(client, &wrong, 1000, &reply), BUCKLER_E_INVALID);
+    wrong = (struct buckler_request){.parts = &large, .part_count = 1};
+    assert_int_equal(buckler_classify(client, &wrong, 1000, &reply), BUCKLER_E_INVALID);
+    wrong.parts = &kindless;
+    assert_int_equal(buckler_classify(client, &wrong, 1000, &reply), BUCKLER_E_INVALID);
+    wrong = (struct buckler_request){.parts = &hello, .part_count = 1, .policy = "\xff"};
+    assert_int_equal(buckler_classify(client, &wrong, 1000, &reply), BUCKLER_E_INVALID);
+    wrong = (struct buckler_request){.parts = &hello, .part_count = 1, .id = "~1"};
+    assert_int_equal(buckler_send(client, &wrong, 1000, id), BUCKLER_E_INVALID);
+    wrong.id = "";
+    assert_int_equal(buckler_send(client, &wrong, 1000, id), BUCKLER_E_INVALID);
+    assert_int_equal(buckler_ping(client, 10000, &reply), 0);
+    buckler_reply_free(reply);
+    assert_int_equal(server->count, 1);
+    buckler_client_free(client);
+}
+
+static void test_a_server_that_makes_no_sense_is_invalid(void **state) {
+    (void)state;
+    struct buckler_client *client = NULL;
+    struct buckler_options half = {.server_key = "short"};
+    assert_int_equal(buckler_client_new("nonsense", NULL, &client), BUCKLER_E_INVALID);
+    assert_int_equal(buckler_client_new("tcp://127.0.0.1:1", &half, &client), BUCKLER_E_INVALID);
+    assert_null(client);
+}
+
+static void test_redacted_parts_come_with_the_reply(void **state) {
+    struct server *server = *state;
+    struct buckler_client *client = connect_to(server);
+    struct buckler_reply *reply = NULL;
+    size_t size = 0;
+    server->second_frame = "my name is ***";
+    assert_int_equal(buckler_classify(client, &request, 10000, &reply), 0);
+    assert_int_equal(buckler_reply_part_count(reply), 1);
+    assert_memory_equal(buckler_reply_part(reply, 0, &size), "my name is ***", 14);
+    assert_int_equal(size, 14);
+    assert_null(buckler_reply_part(reply, 1, &size));
+    buckler_reply_free(reply);
+    buckler_client_free(client);
+}
+
+/* ---- many in flight -------------------------------------------------------------------------------- */
+
+static void test_many_in_flight_come_back_by_id_and_through_the_descriptor(void **state) {
+    struct server *server = *state;
+    enum { COUNT = 500 };
+    struct buckler_client *client = connect_to(server);
+    bool seen[COUNT] = {false};
+    int got = 0;
+    for (int i = 0; i < COUNT; i++) {
+        char id[BUCKLER_ID_SIZE];
+        assert_int_equal(buckler_send(client, &request, 10000, id), 0);
+        assert_int_equal(id[0], 'r');
+    }
+    while (got < COUNT) {
+        struct buckler_reply *reply = NULL;
+        while (buckler_receive(client, 0, &reply) == 0) {
+            long n = strtol(buckler_reply_id(reply) + 1, NULL, 10);
+            assert_true(n >= 0 && n < COUNT && !seen[n]);
+            seen[n] = true;
+            got++;
+            buckler_reply_free(reply);
+        }
+        struct pollfd waiting = {.fd = buckler_fd(client), .events = POLLIN};
+        assert_true(got == COUNT || poll(&waiting, 1, 10000) > 0);
+    }
+    buckler_client_free(client);
+}
+
+static void test_a_waiting_call_keeps_the_replies_of_others(void **state) {
+    struct server *server = *state;
+    struct buckler_client *client = connect_to(server);
+    struct buckler_request named = request;
+    struct buckler_reply *reply = NULL;
+    char id[BUCKLER_ID_SIZE];
+    named.id = "mine";
+    assert_int_equal(buckler_send(client, &named, 10000, id), 0);
+    assert_string_equal(id, "mine");
+    assert_int_equal(buckler_ping(client, 10000, &reply), 0);
+    assert_string_not_equal(buckler_reply_id(reply), "mine");
+    buckler_reply_free(reply);
+    assert_int_equal(buckler_receive(client, 10000, &reply), 0);
+    assert_string_equal(buckler_reply_id(reply), "mine");
+    buckler_reply_free(reply);
+    buckler_client_free(client);
+}
+
+static void test_a_broken_connection_is_told_once(void **state) {
+    struct server *server = *state;
+    struct buckler_client *client = connect_to(server);
+    struct buckler_reply *reply = NULL;
+    char id[BUCKLER_ID_SIZE];
+    server_says(server, "");
+    assert_int_equal(buckler_send(client, &request, 10000, id), 0);
+    server_wait(server);
+    server_stop(server);
+    assert_int_equal(buckler_receive(client, 10000, &reply), BUCKLER_E_DISCONNECTED);
+    assert_int_equal(buckler_receive(client, 100, &reply), BUCKLER_E_TIMEOUT);
+    buckler_client_free(client);
+}
+
+/* ---- vectors --------------------------------------------------------------------------------------- */
+
+static json_t *load_vectors(void) {
+    json_t *vectors = json_load_file(BUCKLER_SOURCE_DIR "/clients/conformance/vectors.json", 0, NULL);
+    assert_non_null(vectors);
+    return vectors;
+}
+
+/* The bytes of a frame or part; free() them. */
+static char *frame_bytes(json_t *frame, size_t *ret_size) {
+    const char *text = json_string_value(json_object_get(frame, "text"));
+    const char *hex = json_string_value(json_object_get(frame, "hex"));
+    assert_true(text != NULL || hex != NULL);
+    *ret_size = text != NULL ? strlen(text) : strlen(hex) / 2;
+    char *bytes = malloc(*ret_size + 1);
+    for (size_t i = 0; i < *ret_size && text == NULL; i++) {
+        unsigned value = 0;
+        assert_int_equal(sscanf(hex + 2 * i, "%2x", &value), 1);
+        bytes[i] = (char)value;
+    }
+    if (text != NULL) {
+        memcpy(bytes, text, *ret_size);
+    }
+    bytes[*ret_size] = '\0';
+    return bytes;
+}
+
+static const char *text_of(json_t *object, const char *key) {
+    return json_string_value(json_object_get(object, key));
+}
+
+static void check_request(json_t *vector) {
+    json_t *call = json_object_get(vector, "call");
+    json_t *raw = json_object_get(call, "parts");
+    struct buckler_part parts[BUCKLER_MAX_PARTS] = {0};
+    const char *want[8] = {NULL};
+    char *json = NULL;
+    size_t size = 0;
+    for (size_t i = 0; i < json_array_size(raw); i++) {
+        json_t *part = json_array_get(raw, i);
+        const char *bytes = frame_bytes(part, &size);
+        parts[i] = (struct buckler_part){.kind = text_of(part, "kind"),
+                                         .mime = text_of(part, "mime"),
+                                         .lang = text_of(part, "lang"),
+                                         .role = text_of(part, "role"),
+                                         .context_only = json_is_false(json_object_get(part, "judge")),
+                                         .bytes = bytes,
+                                         .size = size};
+    }
+    for (size_t i = 0; i < json_array_size(json_object_get(call, "want")); i++) {
+        want[i] = json_string_value(json_array_get(json_object_get(call, "want"), i));
+    }
+    struct buckler_request made = {.id = text_of(call, "id"),
+                                   .policy = text_of(call, "policy"),
+                                   .scope = text_of(call, "scope"),
+                                   .parts = parts,
+                                   .part_count = json_array_size(raw),
+                                   .deadline_ms =
+                                       (unsigned)json_integer_value(json_object_get(call, "deadline_ms")),
+                                   .class_ = text_of(call, "class"),
+                                   .subject = text_of(call, "subject"),
+                                   .idem = text_of(call, "idem"),
+                                   .traceparent = text_of(call, "traceparent"),
+                                   .want = want[0] != NULL ? want : NULL};
+    assert_int_equal(buckler_encode(&made, &json), 0);
+    assert_string_equal(json, text_of(json_array_get(json_object_get(vector, "frames"), 0), "text"));
+    free(json);
+    for (size_t i = 0; i < made.part_count; i++) {
+        char *expected = frame_bytes(json_array_get(json_object_get(vector, "frames"), i + 1), &size);
+        assert_int_equal(parts[i].size, size);
+        assert_memory_equal(parts[i].bytes, expected, size);
+        free(expected);
+        free((void *)(uintptr_t)parts[i].bytes);
+    }
+}
+
+static void test_requests_become_exactly_the_frames_of_the_vectors(void **state) {
+    (void)state;
+    json_t *vectors = load_vectors();
+    json_t *vector = NULL;
+    size_t index = 0;
+    assert_true(json_array_size(json_object_get(vectors, "requests")) >= 10);
+    json_array_foreach(json_object_get(vectors, "requests"), index, vector) {
+        check_request(vector);
+    }
+    json_decref(vectors);
+}
+
+static void check_text(const char *name, json_t *expect, const char *key, const char *found) {
+    const char *expected = text_of(expect, key);
+    if (expected != NULL && strcmp(expected, found) != 0) {
+        fail_msg("%s: %s is %s, not %s", name, key, found, expected);
+    }
+}
+
+static void check_number(const char *name, json_t *expect, const char *key, int64_t found) {
+    json_t *expected = json_object_get(expect, key);
+    int64_t number = json_is_integer(expected)   ? json_integer_value(expected)
+                     : json_is_boolean(expected) ? json_is_true(expected)
+                                                 : -1;
+    if (expected != NULL && number != found) {
+        fail_msg("%s: %s is %lld, not %lld", name, key, (long long)found, (long long)number);
+    }
+}
+
+static void check_reply(json_t *vector) {
+    const char *name = text_of(vector, "name");
+    json_t *expect = json_object_get(vector, "expect");
+    json_t *frames = json_object_get(vector, "frames");
+    struct buckler_reply *reply = NULL;
+    size_t size = 0;
+    char *bytes = frame_bytes(json_array_get(frames, 0), &size);
+    int rc = buckler_decode(bytes, size, &reply);
+    free(bytes);
+    if (expect == NULL) {
+        if (rc != BUCKLER_E_PROTOCOL) {
+            fail_msg("%s: was taken for a reply", name);
+        }
+        return;
+    }
+    assert_int_equal(rc, 0);
+    check_text(name, expect, "id", buckler_reply_id(reply));
+    check_text(name, expect, "verdict", buckler_reply_verdict(reply));
+    check_text(name, expect, "action", buckler_reply_action(reply));
+    check_text(name, expect, "code", buckler_reply_code(reply));
+    check_text(name, expect, "detail", buckler_reply_detail(reply));
+    check_text(name, expect, "policy", buckler_reply_policy(reply));
+    check_text(name, expect, "rule", buckler_reply_rule(reply));
+    check_number(name, expect, "status", buckler_reply_status(reply));
+    check_number(name, expect, "allowed", buckler_reply_allowed(reply));
+    check_number(name, expect, "moderated", buckler_reply_moderated(reply));
+    check_number(name, expect, "retry_after_ms", buckler_reply_retry_after_ms(reply));
+    check_number(name, expect, "score_count", (int64_t)buckler_reply_score_count(reply));
+    check_number(name, expect, "audit_index", buckler_reply_audit_index(reply));
+    buckler_reply_free(reply);
+}
+
+static void test_replies_are_understood_or_refused_as_in_the_vectors(void **state) {
+    (void)state;
+    json_t *vectors = load_vectors();
+    json_t *vector = NULL;
+    size_t index = 0;
+    assert_true(json_array_size(json_object_get(vectors, "replies")) >= 30);
+    json_array_foreach(json_object_get(vectors, "replies"), index, vector) {
+        check_reply(vector);
+    }
+    json_decref(vectors);
+}
+
+static void test_scores_are_read_and_a_missing_one_is_nan(void **state) {
+    (void)state;
+    static const char json[] =
+        "{\"id\":\"1\",\"status\":200,\"verdict\":\"deny\",\"scores\":["
+        "{\"category\":\"violence\",\"part\":1,\"score\":0.25,\"classifier\":\"guard\","
+        "\"state\":\"executed\"},{\"category\":\"toxicity\",\"state\":\"error\"},7]}";
+    struct buckler_reply *reply = NULL;
+    struct buckler_score score;
+    assert_int_equal(buckler_decode(json, sizeof json - 1, &reply), 0);
+    assert_int_equal(buckler_reply_score_count(reply), 3);
+    assert_true(buckler_reply_score(reply, 0, &score));
+    assert_string_equal(score.category, "violence");
+    assert_string_equal(score.classifier, "guard");
+    assert_int_equal(score.part, 1);
+    assert_true(score.score == 0.25);
+    assert_true(buckler_reply_score(reply, 1, &score));
+    assert_true(isnan(score.score));
+    assert_int_equal(score.part, -1);
+    assert_false(buckler_reply_score(reply, 2, &score));
+    assert_false(buckler_reply_score(reply, 3, &score));
+    buckler_reply_free(reply);
+}
+
+int main(void) {
+#define with_server(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        with_server(test_an_allow_allows),
+        with_server(test_nothing_allows_but_an_allow),
+        with_server(test_silence_is_a_timeout_and_its_late_reply_is_dropped),
+        with_server(test_a_server_that_comes_later_is_found),
+        with_server(test_a_request_is_sent_again_when_the_server_dies_over_it),
+        with_server(test_hello_ping_and_cancel_are_their_ops),
+        with_server(test_wrong_requests_are_not_sent),
+        cmocka_unit_test(test_a_server_that_makes_no_sense_is_invalid),
+        with_server(test_redacted_parts_come_with_the_reply),
+        with_server(test_many_in_flight_come_back_by_id_and_through_the_descriptor),
+        with_server(test_a_waiting_call_keeps_the_replies_of_others),
+        with_server(test_a_broken_connection_is_told_once),
+        cmocka_unit_test(test_requests_become_exactly_the_frames_of_the_vectors),
+        cmocka_unit_test(test_replies_are_understood_or_refused_as_in_the_vectors),
+        cmocka_unit_test(test_scores_are_read_and_a_missing_one_is_nan),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
