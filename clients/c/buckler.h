@@ -112,7 +112,8 @@ BUCKLER_API int buckler_receive(struct buckler_client *client, int timeout_ms, s
 
 /* A descriptor for poll(2) that becomes readable when something may have come. It signals by edges: after it
  * did, and after each buckler_send, call buckler_receive with timeout 0 until it returns BUCKLER_E_TIMEOUT.
- * It changes when the client reconnects after BUCKLER_E_REFUSED. */
+ * It changes when the client reconnects after BUCKLER_E_REFUSED; and a broken connection does not signal, so
+ * poll with a timeout. */
 BUCKLER_API int buckler_fd(const struct buckler_client *client);
 
 /* ---- replies ---- */

@@ -267,7 +267,7 @@ static bool read_traceparent(struct ipc_request *ret, json_t *root) {
 }
 
 static bool read_part(struct ipc_request *ret, json_t *value, size_t index, struct ipc_part *part) {
-    char prefix[24];
+    char prefix[32];
     unsigned kind = CONTENT_INVALID;
     unsigned role = ROLE_USER;
     (void)snprintf(prefix, sizeof prefix, "parts[%zu].", index);

@@ -107,7 +107,7 @@ static void test_the_window_counts_classify_and_the_rest_apart(void **state) {
     struct peer_route route;
     struct peer *peer = peer_of(*state, "a", "t");
     for (int i = 0; i < WINDOW; i++) {
-        char id[8];
+        char id[16];
         (void)snprintf(id, sizeof id, "c%d", i);
         assert_int_equal(open_op(*state, peer, IPC_OP_CLASSIFY, id, &classify), 0);
     }
@@ -128,7 +128,7 @@ static void test_says_full_when_every_place_is_taken(void **state) {
     int rc = 0;
     for (int i = 0; i < 3; i++) {
         for (int k = 0; k < WINDOW && rc == 0; k++) {
-            char id[8];
+            char id[16];
             (void)snprintf(id, sizeof id, "%d", k);
             rc = open_op(*state, peer_of(*state, names[i], "t"), IPC_OP_CLASSIFY, id, &numbers[opened]);
             opened += rc == 0;
