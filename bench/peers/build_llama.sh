@@ -11,14 +11,14 @@ set -eu
 
 version=0.3.36
 dir=${1:?usage: build_llama.sh DIR [TARBALL]}
-tarball=${2:-}
+tarball=${2:+$(realpath "$2")}
 mkdir -p "$dir"
 cd "$dir"
 
 if [ -z "$tarball" ]; then
     tarball=$PWD/llama_cpp_python-$version.tar.gz
     if [ ! -f "$tarball" ]; then
-        "${PYTHON:-python3}" -m pip download --no-binary :all: --no-deps --no-build-isolation \
+        "${PYTHON:-python3}" -m pip download --no-binary :all: --no-deps \
             "llama-cpp-python==$version" >&2
     fi
 fi
