@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
@@ -143,22 +144,23 @@ class Client:
         while True:
             self._hear()
             breaks = self._health.breaks
-            try:
+            with contextlib.suppress(zmq.Again):
                 self._socket.send_multipart(frames, zmq.DONTWAIT)
                 return breaks
-            except zmq.Again:
-                self._wait(zmq.POLLOUT, until)
+            self._wait(zmq.POLLOUT, until)
 
     def _receive(self, request_id: str, breaks: int, until: float) -> Verdict | None:
         """The reply, or None when the connection broke."""
         while True:
-            try:
-                verdict = _wire.decode(self._socket.recv_multipart(zmq.DONTWAIT))
-            except zmq.Again:
+            frames: list[bytes] = []
+            with contextlib.suppress(zmq.Again):
+                frames = self._socket.recv_multipart(zmq.DONTWAIT)
+            if not frames:
                 if self._health.breaks != breaks:
                     return None
                 self._wait(zmq.POLLIN, until)
                 continue
+            verdict = _wire.decode(frames)
             if verdict.id == request_id:
                 return verdict
             if verdict.id == "":
