@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "engine/graph/model.h"
 #include "engine/graph/schedule.h"
-#include "engine/models/model.h"
 
 enum {
     DEFAULT_QUEUE_JOBS = 1024,

@@ -20,7 +20,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "engine/models/model.h"
+#include "engine/graph/model.h"
 
 /* A submitted job. */
 struct work {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/models/model.h"
+#include "engine/graph/model.h"
 
 #include <errno.h>
 #include <fcntl.h>

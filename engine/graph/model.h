@@ -3,8 +3,8 @@
  * A loaded model as the engine sees it: a text model or an image classifier, what is known about it, and the
  * driver's own part. Shared by reference count; a submitted job holds a reference of its own.
  */
-#ifndef BUCKLER_ENGINE_MODELS_MODEL_H
-#define BUCKLER_ENGINE_MODELS_MODEL_H
+#ifndef BUCKLER_ENGINE_GRAPH_MODEL_H
+#define BUCKLER_ENGINE_GRAPH_MODEL_H
 
 #include <stdatomic.h>
 
