@@ -154,6 +154,7 @@ static enum step_result step_receive(struct request *r) {
         d->counters.refused++;
         (void)snprintf(r->code_space, sizeof r->code_space, "%s", r->in.code);
         request_fail(r, FAILURE_DEFAULT, r->in.status, r->code_space, "%s", r->in.detail);
+        r->retry_after_ms = r->in.retry_after_ms;
         return STEP_FAIL;
     }
     if (r->origin == REQUEST_CLIENT) {
@@ -488,6 +489,9 @@ static enum step_result step_interpret(struct request *r) {
             return fail_internal(r, error.text);
         }
         total += r->tasks[i].score_count;
+    }
+    if (total > REQUEST_MAX_SCORES) {
+        return fail_internal(r, "parts, classifiers and categories make more scores than a record holds; send fewer parts");
     }
     r->scores = arena_new(&r->arena, struct score, total > 0 ? total : 1);
     if (r->scores == NULL) {

@@ -16,7 +16,8 @@
 #include "decode/decode.h"
 #include "ipc/ipc.h"
 
-enum { REQUEST_ARENA_BYTES = 256 << 20 };
+/* So many scores fit into an audit record and a reply with all that can be wanted of them. */
+enum { REQUEST_ARENA_BYTES = 256 << 20, REQUEST_MAX_SCORES = 200 };
 
 enum request_origin { REQUEST_INVALID, REQUEST_CLIENT, REQUEST_EXAMPLE, REQUEST_EVENT };
 
