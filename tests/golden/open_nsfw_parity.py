@@ -40,7 +40,7 @@ def picture(number: int) -> Pixels:
     elif number % 4 == 2:  # blocks, warm tones
         value = 220 - 50 * c + ((x // (8 * p)) ^ (y // (8 * q))) * (r + 1)
     else:  # noise of a linear congruence over the place
-        value = ((x * 7919 + y * 104729 + c * 1299709 + number * 15485863) * 2654435 >> 9)
+        value = (x * 7919 + y * 104729 + c * 1299709 + number * 15485863) * 2654435 >> 9
     return (value & 255).astype(np.uint8)
 
 
@@ -72,7 +72,9 @@ def main() -> int:
         ).stdout
     measured = np.array([[float(v) for v in line.split()] for line in output.splitlines()])
     worst = float(np.abs(measured - expected).max())
-    print(f"{PICTURES} pictures, nsfw {expected[:, 1].min():.4f} … {expected[:, 1].max():.4f}, largest difference {worst:.2e}")
+    print(
+        f"{PICTURES} pictures, nsfw {expected[:, 1].min():.4f} … {expected[:, 1].max():.4f}, largest difference {worst:.2e}"
+    )
     return 0 if measured.shape == expected.shape and worst <= TOLERANCE else 1
 
 
