@@ -223,13 +223,16 @@ void daemon_advance(struct daemon *d) {
 /* ---- stop ------------------------------------------------------------------------------------------------------ */
 
 void daemon_drain_check(struct daemon *d) {
-    if (d->state == DAEMON_DRAINING && d->request_count == 0) {
+    if (d->state != DAEMON_DRAINING || d->request_count > 0) {
+        return;
+    }
+    if (!d->stop_recorded) { /* the last record; its end calls this again */
+        d->stop_recorded = true;
+        request_record_event(d, strdup("{\"event\":\"stop\",\"type\":\"event\"}"));
+    }
+    if (d->request_count == 0) {
         loop_stop(d->loop);
     }
-}
-
-static void record_stop(struct daemon *d) {
-    request_record_event(d, strdup("{\"event\":\"stop\",\"type\":\"event\"}"));
 }
 
 void daemon_drain(struct daemon *d) {
@@ -241,7 +244,7 @@ void daemon_drain(struct daemon *d) {
     log_notice(&d->log, "drain", "%u requests are finished first", d->request_count);
     d->state = DAEMON_DRAINING;
     loop_arm(d->drain_timer, clock_monotonic_ns() + (uint64_t)DRAIN_MS * 1000000u);
-    record_stop(d); /* its end calls daemon_drain_check */
+    daemon_drain_check(d);
 }
 
 void daemon_deinit(struct daemon *d) {

@@ -39,6 +39,7 @@ struct daemon {
     bool check_only;                 /* --check: load, run the examples, exit */
     enum daemon_state state;
     int exit_code;
+    bool stop_recorded;
 
     struct loop *loop;
     struct loop_source *engine_source, *deadline_timer, *drain_timer;
