@@ -228,7 +228,9 @@ static int compare_taps(const void *a, const void *b) {
 static void order_taps(struct step *step) {
     uint32_t t = 0;
 
-    qsort(step->taps, step->tap_count, sizeof *step->taps, compare_taps);
+    if (step->tap_count > 0) {
+        qsort(step->taps, step->tap_count, sizeof *step->taps, compare_taps);
+    }
     for (uint32_t layer = 0; layer <= step->depth; layer++) {
         while (t < step->tap_count && step->taps[t].layer == layer) {
             t++;
