@@ -141,12 +141,12 @@ int role_start(struct role *role, struct error *reterr) {
 void role_stop(struct role *role) {
     role->wanted = false;
     role->restart_timer = loop_remove(role->restart_timer);
-    disconnect(role);
-    if (role->pid > 0) {
+    if (role->pid > 0) { /* before the socket ends, so that the role has nothing to complain of */
         (void)kill(role->pid, SIGKILL);
         (void)waitpid(role->pid, NULL, 0);
         role->pid = 0;
     }
+    disconnect(role);
 }
 
 static void on_restart(void *user) {
