@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # What the path costs without a model: ZeroMQ in, decode worker, a word list, a durable audit record, ZeroMQ out. Open loop;
-# latency counts from when a request should have been sent. Usage: bench/serve_null.sh [RATE] [SECONDS]
+# latency counts from when a request should have been sent; RATE 0: one request after the other.
+# Usage: bench/serve_null.sh [RATE] [SECONDS]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE

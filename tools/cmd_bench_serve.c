@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Open-loop load: request i is due at start + i / rate whatever the daemon does, and its latency counts from then, so that a
- * stall is seen by every request that it delayed.
+ * stall is seen by every request that it delayed. With rate 0 one request after the other: the bare round trip.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #include "tools/command.h"
 #include "tools/server.h"
 
-enum { TEXT_BYTES = 2048, DRAIN_MS = 10000 };
+enum { TEXT_BYTES = 2048, DRAIN_MS = 10000, MOST_ROUND_TRIPS = 20000 };
 
 struct load {
     struct buckler_client *client;
@@ -61,7 +61,6 @@ static void send_one(struct load *load) {
 }
 
 static void run_load(struct load *load) {
-    load->start_ns = clock_monotonic_ns();
     uint64_t end = due_ns(load, load->count) + (uint64_t)DRAIN_MS * 1000000u;
     while (load->answered < load->count && clock_monotonic_ns() < end) {
         while (load->sent < load->count && due_ns(load, load->sent) <= clock_monotonic_ns()) {
@@ -71,6 +70,22 @@ static void run_load(struct load *load) {
         uint64_t next = load->sent < load->count ? due_ns(load, load->sent) : end;
         take_replies(load, next > now ? (int)((next - now) / 1000000u) : 0);
     }
+}
+
+static void run_round_trips(struct load *load, uint64_t seconds) {
+    struct buckler_part part = {.kind = "text", .bytes = load->text, .size = sizeof load->text};
+    struct buckler_request request = {.policy = load->policy, .parts = &part, .part_count = 1};
+    uint64_t end = clock_monotonic_ns() + seconds * 1000000000u;
+    for (uint64_t now = clock_monotonic_ns(); now < end && load->answered < load->count; load->answered++) {
+        struct buckler_reply *reply = NULL;
+        load->errors += buckler_classify(load->client, &request, SERVER_TIMEOUT_MS, &reply) != 0 ||
+                        !buckler_reply_moderated(reply);
+        buckler_reply_free(reply);
+        uint64_t then = now;
+        now = clock_monotonic_ns();
+        load->latency_ms[load->answered] = (double)(now - then) / 1e6;
+    }
+    load->count = load->answered;
 }
 
 static int by_value(const void *a, const void *b) {
@@ -95,7 +110,7 @@ static void print(struct load *load, double seconds, bool json) {
 static int measure(struct load *load, struct server *server, uint64_t seconds, bool json) {
     struct buckler_reply *reply = NULL;
     load->client = server->client;
-    load->count = load->rate * seconds;
+    load->count = (load->rate > 0 ? load->rate : MOST_ROUND_TRIPS) * seconds;
     load->latency_ms = calloc(load->count, sizeof *load->latency_ms);
     for (size_t i = 0; i < sizeof load->text; i++) {
         load->text[i] = "the quiet garden in the morning "[i % 32];
@@ -108,7 +123,12 @@ static int measure(struct load *load, struct server *server, uint64_t seconds, b
     if (rc != 0) {
         return server_failed(server, "bench serve");
     }
-    run_load(load);
+    load->start_ns = clock_monotonic_ns();
+    if (load->rate > 0) {
+        run_load(load);
+    } else {
+        run_round_trips(load, seconds);
+    }
     print(load, (double)(clock_monotonic_ns() - load->start_ns) / 1e9, json);
     return 0;
 }
@@ -126,7 +146,7 @@ static int run(int argc, char **argv) {
     if (rc != 0) {
         return rc;
     }
-    if (!command_number("--rate", rate, 1, 100000, &load.rate) ||
+    if (!command_number("--rate", rate, 0, 100000, &load.rate) ||
         !command_number("--seconds", seconds_text, 1, 3600, &seconds)) {
         return EXIT_USAGE;
     }
@@ -142,5 +162,6 @@ static int run(int argc, char **argv) {
 const struct command command_bench_serve = {
     "bench serve", "latency of a daemon under a steady load",
     "bench serve [--server URL] [--policy P] [--rate R] [--seconds S] [--json]\n"
-    "  R requests a second with 2 KiB of text each, sent when they are due; latency counts from then",
+    "  R requests a second with 2 KiB of text each, sent when they are due; latency counts from then\n"
+    "  --rate 0: one request after the other",
     run};
