@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -13,8 +14,8 @@
 
 #include "base/cleanup.h"
 
-/* About 20 µs of waiting before a member goes to sleep: longer than a phase of a single token, shorter than
- * anything a person or a battery would notice. */
+/* About 20 µs of waiting before a member goes to sleep: longer than most members wait in a phase, shorter
+ * than anything a person or a battery would notice. */
 enum { SPINS = 1000 };
 
 /* A word that members wait on until it changes. */
@@ -27,6 +28,7 @@ struct member {
     struct pool *pool;
     unsigned index;
     pthread_t thread;
+    _Atomic(int) cpu; /* where it was seen last */
 };
 
 struct pool {
@@ -52,13 +54,17 @@ static inline void relax(void) {
 
 /* The sequence "count the sleeper, then let the kernel compare the value" against "change the value, then
  * look at the sleepers" never loses a wake-up, because all four are sequentially consistent. */
-static void gate_wait(struct gate *gate, uint32_t seen) {
+static bool gate_spin(struct gate *gate, uint32_t seen) {
     for (int i = 0; i < SPINS; i++) {
         if (atomic_load_explicit(&gate->value, memory_order_acquire) != seen) {
-            return;
+            return true;
         }
         relax();
     }
+    return false;
+}
+
+static void gate_sleep(struct gate *gate, uint32_t seen) {
     atomic_fetch_add(&gate->sleepers, 1);
     while (atomic_load(&gate->value) == seen) {
         (void)syscall(SYS_futex, &gate->value, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
@@ -88,19 +94,50 @@ int thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *), 
     return 0;
 }
 
+/* The kernel likes to wake a member beside the one that woke it, and on some machines leaves both on one
+ * processor for seconds while another one idles. A member that wakes up where one of a lower number was seen
+ * last moves itself to a processor where none was; its own set of allowed processors stays as it is. */
+static void spread(const struct pool *pool, unsigned index) {
+    cpu_set_t allowed, elsewhere;
+    int here = sched_getcpu();
+    bool shared = false;
+
+    for (unsigned i = 0; i < index; i++) {
+        shared = shared || atomic_load_explicit(&pool->members[i].cpu, memory_order_relaxed) == here;
+    }
+    if (shared && sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
+        elsewhere = allowed;
+        for (unsigned i = 0; i < pool->workers; i++) {
+            int cpu = atomic_load_explicit(&pool->members[i].cpu, memory_order_relaxed);
+
+            if (i != index && cpu >= 0 && cpu < CPU_SETSIZE) {
+                CPU_CLR((size_t)cpu, &elsewhere);
+            }
+        }
+        if (CPU_COUNT(&elsewhere) > 0 && sched_setaffinity(0, sizeof elsewhere, &elsewhere) == 0) {
+            (void)sched_setaffinity(0, sizeof allowed, &allowed);
+        }
+        here = sched_getcpu();
+    }
+    atomic_store_explicit(&pool->members[index].cpu, here, memory_order_relaxed);
+}
+
 static void *member_main(void *user) {
     struct member *self = user;
     struct pool *pool = self->pool;
     uint32_t seen = 0;
 
     for (;;) {
-        gate_wait(&pool->start, seen);
+        if (!gate_spin(&pool->start, seen)) {
+            gate_sleep(&pool->start, seen);
+            spread(pool, self->index);
+        }
         seen++;
         if (pool->stop) {
             return NULL;
         }
         pool->fn(pool->user, self->index);
-        pool_barrier(pool);
+        pool_barrier(pool, self->index);
     }
 }
 
@@ -119,7 +156,7 @@ int pool_new(unsigned workers, struct pool **ret_pool, struct error *reterr) {
     for (unsigned i = 1; i < workers; i++) {
         struct member *m = &pool->members[i];
 
-        *m = (struct member){.pool = pool, .index = i};
+        *m = (struct member){.pool = pool, .index = i, .cpu = -1};
         int r = thread_start(&m->thread, "engine-worker", member_main, m, reterr);
         if (r != 0) {
             pool_free(pool);
@@ -153,8 +190,9 @@ void pool_run(struct pool *pool, void (*fn)(void *user, unsigned worker), void *
     pool->fn = fn;
     pool->user = user;
     gate_open(&pool->start);
+    atomic_store_explicit(&pool->members[0].cpu, sched_getcpu(), memory_order_relaxed);
     fn(user, 0);
-    pool_barrier(pool);
+    pool_barrier(pool, 0);
 }
 
 bool pool_claim(struct pool *pool, size_t tasks, size_t *ret_task) {
@@ -162,14 +200,15 @@ bool pool_claim(struct pool *pool, size_t tasks, size_t *ret_task) {
     return *ret_task < tasks;
 }
 
-void pool_barrier(struct pool *pool) {
+void pool_barrier(struct pool *pool, unsigned worker) {
     uint32_t seen = atomic_load_explicit(&pool->phase.value, memory_order_relaxed);
 
     if (atomic_fetch_add(&pool->arrived, 1) + 1 == pool->workers) {
         atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
         atomic_store_explicit(&pool->next_task, 0, memory_order_relaxed);
         gate_open(&pool->phase);
-    } else {
-        gate_wait(&pool->phase, seen);
+    } else if (!gate_spin(&pool->phase, seen)) {
+        gate_sleep(&pool->phase, seen);
+        spread(pool, worker);
     }
 }

@@ -35,7 +35,8 @@ void pool_run(struct pool *pool, void (*fn)(void *user, unsigned worker), void *
  * left. */
 bool pool_claim(struct pool *pool, size_t tasks, size_t *ret_task);
 
-/* Inside fn. Waits for all members and begins the next phase. Every member must pass the same barriers. */
-void pool_barrier(struct pool *pool);
+/* Inside fn, by member `worker`. Waits for all members and begins the next phase. Every member must pass the
+ * same barriers. */
+void pool_barrier(struct pool *pool, unsigned worker);
 
 #endif

@@ -337,7 +337,7 @@ static void attention(const struct text_run *run, unsigned worker, uint32_t laye
     while (pool_claim(pool, groups(kv_rows, ROWS_A_TASK), &t)) {
         norm_input(run, l->attn_norm, t * ROWS_A_TASK, rows_of_task(t, kv_rows));
     }
-    pool_barrier(pool);
+    pool_barrier(pool, worker);
     while (pool_claim(pool, q_tasks + 2 * kv_tasks, &t)) {
         if (t < q_tasks) {
             linear_run(k, &l->attn_q, &h, linear_tile(&l->attn_q, query_rows, t), s->q);
@@ -347,34 +347,34 @@ static void attention(const struct text_run *run, unsigned worker, uint32_t laye
             linear_run(k, &l->attn_v, &h, linear_tile(&l->attn_v, kv_rows, t - q_tasks - kv_tasks), s->v);
         }
     }
-    pool_barrier(pool);
+    pool_barrier(pool, worker);
     while (pool_claim(pool, groups(kv_rows, ROWS_A_TASK), &t)) {
         for (size_t row = t * ROWS_A_TASK; row < t * ROWS_A_TASK + rows_of_task(t, kv_rows); row++) {
             place_row(run, layer, row, row < query_rows);
         }
     }
-    pool_barrier(pool);
+    pool_barrier(pool, worker);
     while (pool_claim(pool, (size_t)query_rows * c->kv_heads, &t)) {
         attend(run, layer, t, s->workers[worker].runs);
     }
-    pool_barrier(pool);
+    pool_barrier(pool, worker);
     while (pool_claim(pool, groups(query_rows, ROWS_A_TASK), &t)) {
         quantize(run->model, s->attended, attended.cols, t * ROWS_A_TASK, rows_of_task(t, query_rows),
                  s->attended_q);
     }
-    pool_barrier(pool);
+    pool_barrier(pool, worker);
     while (pool_claim(pool, linear_tasks(&l->attn_output, query_rows), &t)) {
         linear_run(k, &l->attn_output, &attended, linear_tile(&l->attn_output, query_rows, t), s->branch);
     }
-    pool_barrier(pool);
+    pool_barrier(pool, worker);
     while (pool_claim(pool, groups(query_rows, ROWS_A_TASK), &t)) {
         add_branch(run, l->post_attention_norm, t * ROWS_A_TASK, rows_of_task(t, query_rows));
         norm_input(run, l->ffn_norm, t * ROWS_A_TASK, rows_of_task(t, query_rows));
     }
-    pool_barrier(pool);
+    pool_barrier(pool, worker);
 }
 
-static void feed_forward(const struct text_run *run, uint32_t layer, uint32_t rows) {
+static void feed_forward(const struct text_run *run, unsigned worker, uint32_t layer, uint32_t rows) {
     const struct text_config *c = &run->model->config;
     const struct text_layer *l = &run->model->layers[layer];
     const struct kernel_set *k = run->model->kernels;
@@ -387,19 +387,19 @@ static void feed_forward(const struct text_run *run, uint32_t layer, uint32_t ro
     while (pool_claim(pool, linear_tasks(&l->ffn_gate, rows), &t)) {
         gated(run, l, &h, linear_tile(&l->ffn_gate, rows, t));
     }
-    pool_barrier(pool);
+    pool_barrier(pool, worker);
     while (pool_claim(pool, groups(rows, ROWS_A_TASK), &t)) {
         quantize(run->model, s->gate, gate.cols, t * ROWS_A_TASK, rows_of_task(t, rows), s->gate_q);
     }
-    pool_barrier(pool);
+    pool_barrier(pool, worker);
     while (pool_claim(pool, linear_tasks(&l->ffn_down, rows), &t)) {
         linear_run(k, &l->ffn_down, &gate, linear_tile(&l->ffn_down, rows, t), s->branch);
     }
-    pool_barrier(pool);
+    pool_barrier(pool, worker);
     while (pool_claim(pool, groups(rows, ROWS_A_TASK), &t)) {
         add_branch(run, l->post_ffw_norm, t * ROWS_A_TASK, rows_of_task(t, rows));
     }
-    pool_barrier(pool);
+    pool_barrier(pool, worker);
 }
 
 static void forward(struct text_run *run, unsigned worker) {
@@ -409,10 +409,10 @@ static void forward(struct text_run *run, unsigned worker) {
     while (pool_claim(run->pool, step->row_count, &row)) {
         embed(run, row);
     }
-    pool_barrier(run->pool);
+    pool_barrier(run->pool, worker);
     for (uint32_t layer = 0; layer < step->depth; layer++) {
         attention(run, worker, layer, step->kv_rows[layer], step->query_rows[layer]);
-        feed_forward(run, layer, step->query_rows[layer]);
+        feed_forward(run, worker, layer, step->query_rows[layer]);
         text_read(run, worker, layer + 1);
     }
 }

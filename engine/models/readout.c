@@ -148,7 +148,7 @@ static bool read_tap(const struct text_run *run, const struct step_tap *tap, flo
 }
 
 /* What needs the head: rows are normed into h first, which nobody reads any more. */
-static bool norm_rows(struct text_run *run, uint32_t layer) {
+static bool norm_rows(struct text_run *run, unsigned worker, uint32_t layer) {
     const struct text_model *m = run->model;
     const struct text_state *s = run->state;
     uint32_t hidden = m->config.hidden;
@@ -160,7 +160,7 @@ static bool norm_rows(struct text_run *run, uint32_t layer) {
     while (pool_claim(run->pool, s->step.query_rows[layer - 1], &row)) {
         m->kernels->rms_norm(s->x + row * hidden, m->output_norm, hidden, m->config.eps, s->h + row * hidden);
     }
-    pool_barrier(run->pool);
+    pool_barrier(run->pool, worker);
     return true;
 }
 
@@ -174,7 +174,7 @@ void text_read(struct text_run *run, unsigned worker, uint32_t layer) {
     if (first == end) {
         return;
     }
-    bool head = norm_rows(run, layer);
+    bool head = norm_rows(run, worker, layer);
     for (uint32_t t = first; head && t < end; t++) {
         whole += reads_whole_vocabulary(tap_readout(&s->step.taps[t]));
     }
@@ -187,7 +187,7 @@ void text_read(struct text_run *run, unsigned worker, uint32_t layer) {
             s->tap_failed[t] = !read_tap(run, &s->step.taps[t], row);
         }
     }
-    pool_barrier(run->pool);
+    pool_barrier(run->pool, worker);
     if (whole == 0) {
         return;
     }
@@ -201,5 +201,5 @@ void text_read(struct text_run *run, unsigned worker, uint32_t layer) {
             s->tap_failed[first + task] = !all_finite(r->out, run->model->config.vocabulary);
         }
     }
-    pool_barrier(run->pool);
+    pool_barrier(run->pool, worker);
 }

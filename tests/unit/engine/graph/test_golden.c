@@ -46,8 +46,9 @@ static void parse(char *line, struct golden *ret) {
 static void model_path(char *out, size_t size) {
     const char *folder = getenv("BUCKLER_MODELS");
     const char *home = getenv("HOME");
-    int used = folder != NULL ? snprintf(out, size, "%s/gemma-3-270m-q4_k_m.gguf", folder)
-                              : snprintf(out, size, "%s/.cache/buckler/models/gemma-3-270m-q4_k_m.gguf", home);
+    int used = folder != NULL
+                   ? snprintf(out, size, "%s/gemma-3-270m-q4_k_m.gguf", folder)
+                   : snprintf(out, size, "%s/.cache/buckler/models/gemma-3-270m-q4_k_m.gguf", home);
     assert_true(used > 0 && (size_t)used < size);
 }
 
@@ -71,10 +72,17 @@ static void compare_all(struct engine_options options, double most, double yes_n
         float out[MOST_IDS];
         parse(line, &golden);
         struct engine_segment segment = {.parent = -1, .tokens = golden.tokens, .count = golden.count};
-        struct engine_readout readout = {.kind = ENGINE_READ_LOGITS, .position = golden.count - 1, .ids = golden.ids,
-                                         .id_count = golden.id_count, .out = out};
-        struct engine_job job = {.kind = ENGINE_JOB_FOREST, .model = model, .segments = &segment, .segment_count = 1,
-                                 .readouts = &readout, .readout_count = 1};
+        struct engine_readout readout = {.kind = ENGINE_READ_LOGITS,
+                                         .position = golden.count - 1,
+                                         .ids = golden.ids,
+                                         .id_count = golden.id_count,
+                                         .out = out};
+        struct engine_job job = {.kind = ENGINE_JOB_FOREST,
+                                 .model = model,
+                                 .segments = &segment,
+                                 .segment_count = 1,
+                                 .readouts = &readout,
+                                 .readout_count = 1};
         assert_int_equal(engine_run(engine, &job), 0);
         for (uint32_t i = 0; i < golden.id_count; i++) {
             if (!(fabs((double)out[i] - (double)golden.logits[i]) <= most)) {
