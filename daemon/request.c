@@ -2,7 +2,7 @@
  *
  * The life of one request: READ THIS FILE FIRST.
  *
- * Ten steps in one table, walked downwards by drive(). A step returns NEXT, WAIT (an event calls request_continue and the
+ * Ten steps in one table, walked downwards by request_drive(). A step returns NEXT, WAIT (an event calls request_continue and the
  * request goes on with the next step), FAIL (request_fail has said why) or SETTLED (an earlier request with the same `idem`
  * key has the answer). FAIL and SETTLED jump to `record`: so every request, good or bad, leaves exactly one audit record and
  * gets exactly one reply, and the reply is sent when the record is durable. Nothing goes back. Whoever fails a waiting request from outside (deadline, cancel) uses the same jump.
@@ -21,7 +21,6 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/fd.h"
-#include "daemon/control.h"
 
 enum step_result { STEP_INVALID, STEP_NEXT, STEP_WAIT, STEP_FAIL, STEP_SETTLED };
 
@@ -52,11 +51,9 @@ static const struct step steps[] = {
 
 enum { STEP_COUNT = sizeof steps / sizeof *steps };
 
-static void request_free(struct request *r);
-
 /* ---- the driver ------------------------------------------------------------------------------------------------ */
 
-static void drive(struct request *r) {
+void request_drive(struct request *r) {
     while (r->step < STEP_COUNT) {
         enum step_result result = steps[r->step].run(r);
         if (result == STEP_WAIT) {
@@ -76,14 +73,14 @@ static void drive(struct request *r) {
 static void request_continue(struct request *r) {
     r->waiting = false;
     r->step++;
-    drive(r);
+    request_drive(r);
 }
 
 /* `release` is asked again whether everything came home. */
 static void recheck_release(struct request *r) {
     if (r->waiting && steps[r->step].run == step_release) {
         r->waiting = false;
-        drive(r);
+        request_drive(r);
     }
 }
 
@@ -108,12 +105,20 @@ static void abandon(struct request *r) {
     }
 }
 
-/* A waiting request ends early: the same jump as a step that returned FAIL. request_fail was called. */
-static void fail_waiting(struct request *r) {
+void request_end_early(struct request *r) {
     abandon(r);
     r->waiting = false;
     r->step = STEP_RECORD_INDEX;
-    drive(r);
+    request_drive(r);
+}
+
+bool request_is_judged_now(const struct request *r) {
+    return r->waiting && !r->failed && r->step < STEP_RECORD_INDEX;
+}
+
+void request_skip_to_record(struct request *r) {
+    r->step = STEP_RECORD_INDEX;
+    request_drive(r);
 }
 
 void request_fail(struct request *r, enum policy_failure failure, uint16_t status, const char *code,
@@ -243,7 +248,7 @@ static void on_decoded(struct decode_job *job) {
     r->pending--;
     if (job->status != 0) {
         decode_failed(r, (unsigned)(job - r->decode), job->status, job->error.text);
-        fail_waiting(r);
+        request_end_early(r);
         return;
     }
     canonicalise_check(r);
@@ -347,55 +352,9 @@ static int plan_tasks(void *user, struct error *reterr) {
     return 0;
 }
 
-/* What decides besides the model: equal digests mean that the first verdict is the verdict. */
-static int content_digest(const struct request *r, uint8_t ret_digest[DIGEST_BYTES]) {
-    CLEANUP(buf_deinit) struct buf all = {0};
-    buf_string(&all, r->policy->policy->digest);
-    buf_u8(&all, (uint8_t)r->in.scope);
-    for (unsigned i = 0; i < r->in.part_count; i++) {
-        buf_u8(&all, (uint8_t)r->in.parts[i].kind);
-        buf_u8(&all, (uint8_t)r->in.parts[i].role);
-        buf_u8(&all, r->in.parts[i].judge);
-        buf_string(&all, r->commitments[i]);
-    }
-    return all.failed ? -ENOMEM : digest_sha256(all.bytes, all.size, ret_digest);
-}
-
-/* NEXT: go on and judge. SETTLED: it was judged before. */
-static enum step_result look_up_idem(struct request *r) {
-    CLEANUP(buf_deinit) struct buf key = {0};
-    uint8_t content[DIGEST_BYTES];
-    const struct idempotency_entry *first = NULL;
-    buf_string(&key, r->in.tenant);
-    buf_string(&key, r->in.idem);
-    if (key.failed || digest_sha256(key.bytes, key.size, r->idem_key) < 0 || content_digest(r, content) < 0) {
-        return fail_internal(r, "no memory for a digest");
-    }
-    switch (idempotency_take(r->daemon->idempotency, r->idem_key, content, r->received_ns, &first)) {
-    case IDEMPOTENCY_NEW:
-        r->idem_taken = true;
-        return STEP_NEXT;
-    case IDEMPOTENCY_SAME:
-        r->replay = arena_copy(&r->arena, first->reply, strlen(first->reply));
-        r->replay_of = first->audit_index;
-        r->status = first->status;
-        r->code = first->status == 200 ? "ok" : "partial";
-        r->decision = (struct policy_decision){.action = first->action, .rule = -1, .score = -1, .part = -1};
-        return r->replay != NULL ? STEP_SETTLED : fail_internal(r, "no memory for the reply");
-    case IDEMPOTENCY_OPEN:
-        request_fail(r, FAILURE_DEFAULT, 409, "idem_conflict", "a request with this idem key is still being judged");
-        r->retry_after_ms = 100;
-        return STEP_FAIL;
-    default:
-        request_fail(r, FAILURE_DEFAULT, 409, "idem_conflict", "this idem key was used with other content");
-        return STEP_FAIL;
-    }
-}
-
 static enum step_result step_plan(struct request *r) {
-    enum step_result idem = r->in.idem[0] != '\0' ? look_up_idem(r) : STEP_NEXT;
-    if (idem != STEP_NEXT) {
-        return idem;
+    if (r->in.idem[0] != '\0' && !request_claim_idem(r)) {
+        return r->failed ? STEP_FAIL : STEP_SETTLED;
     }
     stage_begin(r);
     for (unsigned i = 0; i < r->in.part_count; i++) {
@@ -428,7 +387,7 @@ static enum step_result step_score(struct request *r) {
 static void engine_job_failed(struct request *r, const struct engine_job *job) {
     if (job->status == ENGINE_E_DEADLINE || job->status == ENGINE_E_CANCELLED) {
         request_fail(r, FAILURE_DEADLINE, 504, "deadline", "the deadline passed while the content was judged");
-    } else if (job->status == ENGINE_E_TOO_LONG || job->status == CLASSIFIER_E_TOO_LARGE) {
+    } else if (job->status == ENGINE_E_TOO_LONG) {
         request_fail(r, FAILURE_DEFAULT, 413, "too_many_tokens", "%s", job->error.text);
     } else {
         request_fail(r, FAILURE_INTERNAL, 500, "internal", "%s", job->error.text);
@@ -455,7 +414,7 @@ void request_engine_done(struct engine_job *job) {
         r->committed = job->status == 0;
         if (!r->committed) {
             request_fail(r, FAILURE_INTERNAL, 500, "internal", "%s", job->error.text);
-            fail_waiting(r);
+            request_end_early(r);
             return;
         }
         canonicalise_check(r);
@@ -464,13 +423,13 @@ void request_engine_done(struct engine_job *job) {
         r->planned = true;
         if (job->status != 0) {
             plan_failed(r);
-            fail_waiting(r);
+            request_end_early(r);
             return;
         }
         request_continue(r);
     } else if (job->status != 0) {
         engine_job_failed(r, job);
-        fail_waiting(r);
+        request_end_early(r);
     } else if (r->engine_pending == 0) {
         stage_end(r, STAGE_SCORE);
         request_continue(r);
@@ -505,45 +464,13 @@ static enum step_result step_interpret(struct request *r) {
     return STEP_NEXT;
 }
 
-/* A part is complete when some classifier judged its kind and every one that did saw all of it. */
-static void measure_coverage(struct request *r, unsigned part) {
-    const struct canonical_part *content = &r->decode[part].part;
-    struct classifier_coverage *best = &r->coverage[part];
-    bool judged = false;
-    bool complete = true;
-    *best = (struct classifier_coverage){.bytes_judged = content->bytes};
-    for (size_t i = 0; i < r->policy->policy->classifier_count; i++) {
-        const struct classifier_task *task = &r->tasks[i];
-        if (!r->task_planned[i] || (r->policy->classifiers[i].type->kinds & 1u << content->kind) == 0) {
-            continue;
-        }
-        judged = true;
-        if (task->coverage == NULL) {
-            continue;
-        }
-        const struct classifier_coverage *c = &task->coverage[part];
-        complete = complete && c->bytes_judged >= content->bytes;
-        best->bytes_judged = c->bytes_judged < best->bytes_judged ? c->bytes_judged : best->bytes_judged;
-        best->tokens_total = c->tokens_total > best->tokens_total ? c->tokens_total : best->tokens_total;
-        best->tokens_judged = c->tokens_total >= best->tokens_total ? c->tokens_judged : best->tokens_judged;
-    }
-    if (content->kind == CONTENT_IMAGE && content->image.frames_judged < content->image.frames_total) {
-        complete = false;
-    }
-    if (!judged) {
-        best->bytes_judged = 0;
-    }
-    r->policy_parts[part] = (struct policy_part){.kind = content->kind, .flags = content->flags,
-                                                 .judged = r->in.parts[part].judge, .complete = judged && complete};
-}
-
 static enum step_result step_decide(struct request *r) {
     if (clock_monotonic_ns() >= r->deadline_ns) {
         request_fail(r, FAILURE_DEADLINE, 504, "deadline", "the deadline passed while the content was judged");
         return STEP_FAIL;
     }
     for (unsigned i = 0; i < r->in.part_count; i++) {
-        measure_coverage(r, i);
+        request_measure_coverage(r, i);
     }
     struct policy_input input = {.scope = r->in.scope, .parts = r->policy_parts, .part_count = r->in.part_count,
                                  .scores = r->scores, .score_count = r->score_count};
@@ -687,133 +614,4 @@ static enum step_result step_reply(struct request *r) {
 static enum step_result step_release(struct request *r) {
     /* An async record must outlive its reply; an engine job must come home before the arena goes. */
     return r->engine_pending > 0 || (r->recorded && !r->durable) ? STEP_WAIT : STEP_NEXT;
-}
-
-/* ---- the table ------------------------------------------------------------------------------------------------- */
-
-static struct request *request_new(struct daemon *d, enum request_origin origin, const struct ipc_request *in) {
-    struct request *r = calloc(1, sizeof *r);
-    if (r == NULL) {
-        return NULL;
-    }
-    *r = (struct request){.daemon = d, .origin = origin, .number = ++d->request_number, .in = *in,
-                          .received_ns = clock_monotonic_ns(), .received_unix_ns = clock_unix_ns(),
-                          .deadline_ns = UINT64_MAX, .front_epoch = d->front.epoch};
-    arena_init(&r->arena, REQUEST_ARENA_BYTES);
-    r->next = d->requests;
-    if (d->requests != NULL) {
-        d->requests->previous = r;
-    }
-    d->requests = r;
-    d->request_count++;
-    return r;
-}
-
-static void request_free(struct request *r) {
-    struct daemon *d = r->daemon;
-    *(r->previous != NULL ? &r->previous->next : &d->requests) = r->next;
-    if (r->next != NULL) {
-        r->next->previous = r->previous;
-    }
-    d->request_count--;
-    ipc_request_deinit(&r->in);
-    arena_deinit(&r->arena);
-    r->generation = generation_unref(r->generation);
-    free(r->event_json);
-    free(r);
-    daemon_drain_check(d);
-}
-
-static void arm_deadlines(struct daemon *d) {
-    uint64_t earliest = UINT64_MAX;
-    for (const struct request *r = d->requests; r != NULL; r = r->next) {
-        if (!r->failed && r->step < STEP_RECORD_INDEX && r->deadline_ns < earliest) {
-            earliest = r->deadline_ns;
-        }
-    }
-    loop_arm(d->deadline_timer, earliest == UINT64_MAX ? 0 : earliest);
-}
-
-void request_deadlines(struct daemon *d) {
-    uint64_t now = clock_monotonic_ns();
-    struct request *r = d->requests;
-    while (r != NULL) {
-        struct request *next = r->next;
-        if (r->waiting && !r->failed && r->step < STEP_RECORD_INDEX && r->deadline_ns <= now) {
-            request_fail(r, FAILURE_DEADLINE, 504, "deadline", "the deadline passed before the content was judged");
-            fail_waiting(r);
-        }
-        r = next;
-    }
-    arm_deadlines(d);
-}
-
-static void cancel(struct daemon *d, uint64_t front_id, const struct ipc_request *in) {
-    bool found = false;
-    for (struct request *r = d->requests; r != NULL && !found; r = r->next) {
-        if (r->origin == REQUEST_CLIENT && r->front_epoch == d->front.epoch && r->in.connection == in->connection &&
-            strcmp(r->in.id, in->target) == 0 && r->waiting && !r->failed && r->step < STEP_RECORD_INDEX) {
-            found = true;
-            request_fail(r, FAILURE_DEFAULT, 499, "cancelled", "cancelled by the client");
-            fail_waiting(r);
-        }
-    }
-    control_reply_cancel(d, front_id, in, found);
-}
-
-void request_start(struct daemon *d, uint64_t front_id, const struct ipc_request *in) {
-    struct ipc_request owned = *in;
-    if (in->op == IPC_OP_CANCEL) {
-        cancel(d, front_id, in);
-    } else if (in->op == IPC_OP_HELLO || in->op == IPC_OP_PING) {
-        control_reply(d, front_id, in);
-    } else {
-        struct request *r = request_new(d, REQUEST_CLIENT, in);
-        if (r == NULL) {
-            control_reply_out_of_memory(d, front_id, in);
-        } else {
-            d->counters.received++;
-            r->front_id = front_id;
-            drive(r);
-            arm_deadlines(d);
-            return;
-        }
-    }
-    ipc_request_deinit(&owned);
-}
-
-int request_start_example(struct daemon *d, struct generation *generation, const struct bound_policy *policy,
-                          const struct policy_example *example, void (*done)(struct request *r), void *user) {
-    struct ipc_request in = {.op = IPC_OP_CLASSIFY, .scope = example->scope, .class_ = CLASS_STANDARD, .part_count = 1};
-    struct ipc_part *part = &in.parts[0];
-    *part = (struct ipc_part){.kind = CONTENT_TEXT, .role = ROLE_USER, .judge = true, .size = strlen(example->text)};
-    part->fd = fd_sealed(example->text, part->size);
-    if (part->fd < 0) {
-        return part->fd;
-    }
-    struct request *r = request_new(d, REQUEST_EXAMPLE, &in);
-    if (r == NULL) {
-        ipc_request_deinit(&in);
-        return -ENOMEM;
-    }
-    r->generation = generation_ref(generation);
-    r->policy = policy;
-    r->example_done = done;
-    r->user = user;
-    drive(r);
-    arm_deadlines(d);
-    return 0;
-}
-
-void request_record_event(struct daemon *d, char *json) {
-    struct ipc_request nothing = {0};
-    struct request *r = json != NULL ? request_new(d, REQUEST_EVENT, &nothing) : NULL;
-    if (r == NULL) {
-        log_error(&d->log, "event", "no memory to record an event");
-        free(json);
-        return;
-    }
-    r->event_json = json;
-    r->step = STEP_RECORD_INDEX;
-    drive(r);
 }

@@ -104,6 +104,29 @@ void request_deadlines(struct daemon *d);                           /* the earli
 void request_fail(struct request *r, enum policy_failure failure, uint16_t status, const char *code,
                   const char *detail, ...) __attribute__((format(printf, 5, 6)));
 
+/* ---- between request.c and its neighbours ---- */
+
+/* Walks the steps from where the request is. Frees it after the last one. */
+void request_drive(struct request *r);
+
+/* A waiting request ends early: the same jump as a step that returned FAIL. request_fail was called. */
+void request_end_early(struct request *r);
+
+/* Starts at `record`: for event records, which are nothing else. */
+void request_skip_to_record(struct request *r);
+
+/* True while it waits in a step before `record`: then it may still be failed from outside. */
+bool request_is_judged_now(const struct request *r);
+
+/* table.c: out of the table, and everything it owns. */
+void request_free(struct request *r);
+
+/* replay.c: true when this request is the first with its `idem` key. False: r->failed, or r->replay is the answer. */
+bool request_claim_idem(struct request *r);
+
+/* coverage.c: fills coverage[part] and policy_parts[part]. */
+void request_measure_coverage(struct request *r, unsigned part);
+
 /* reply.c: frame 0 of the reply, malloc'ed JSON. */
 char *reply_json(const struct request *r);
 
