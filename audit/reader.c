@@ -84,8 +84,7 @@ int audit_verify(const char *directory, struct audit_report *ret_report, struct 
     return unreadable(rc, reterr);
 }
 
-/* ---- each
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- each ---- */
 
 struct each {
     uint64_t from, to;

@@ -18,8 +18,8 @@ struct arena {
 void arena_init(struct arena *a, size_t limit_bytes);
 void arena_deinit(struct arena *a);
 
-/* Zeroed memory for `count` objects of `size` bytes, aligned to 64; NULL when the product overflows, the limit is
- * reached or memory is out. */
+/* Zeroed memory for `count` objects of `size` bytes, aligned to 64; NULL when the product overflows, the
+ * limit is reached or memory is out. */
 void *arena_calloc(struct arena *a, size_t count, size_t size);
 
 /* A copy of `length` bytes with a NUL behind it; NULL as above. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Locals that own something: `CLEANUP(free_ptr) char *name = NULL;`. On success hand the thing over with steal().
+ * Locals that own something: `CLEANUP(free_ptr) char *name = NULL;`. On success hand the thing over with
+ * steal().
  */
 #ifndef BUCKLER_BASE_CLEANUP_H
 #define BUCKLER_BASE_CLEANUP_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A bounded reader over foreign bytes, little-endian, with a sticky error: after the first failure every read yields
- * zero and moves nothing, so a parser is straight-line code with one check at its end. Finish with cursor_done() to
- * demand the exact end. `offset` of the failure is kept for the message.
+ * A bounded reader over foreign bytes, little-endian, with a sticky error: after the first failure every read
+ * yields zero and moves nothing, so a parser is straight-line code with one check at its end. Finish with
+ * cursor_done() to demand the exact end. `offset` of the failure is kept for the message.
  */
 #ifndef BUCKLER_BASE_CURSOR_H
 #define BUCKLER_BASE_CURSOR_H
@@ -30,7 +30,8 @@ uint64_t cursor_u64(struct cursor *c);
 float cursor_f32(struct cursor *c);
 double cursor_f64(struct cursor *c);
 
-/* u32 length and that many bytes, copied with a NUL into `out`; fails when length >= out_size or a NUL is inside. */
+/* u32 length and that many bytes, copied with a NUL into `out`; fails when length >= out_size or a NUL is
+ * inside. */
 void cursor_string(struct cursor *c, char *out, size_t out_size);
 
 static inline size_t cursor_left(const struct cursor *c) {

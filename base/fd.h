@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Payloads between the roles travel as memory descriptors: written once, then sealed so that nobody can change or
- * shrink them while another process reads.
+ * Payloads between the roles travel as memory descriptors: written once, then sealed so that nobody can
+ * change or shrink them while another process reads.
  */
 #ifndef BUCKLER_BASE_FD_H
 #define BUCKLER_BASE_FD_H
@@ -15,12 +15,13 @@
  * (close-on-exec) or -errno. */
 int fd_sealed(const void *bytes, size_t size) MUST_CHECK;
 
-/* Maps a sealed memfd read-only. Fails with -EPERM when seals are missing, -EINVAL when it is not `size` bytes
- * long. An empty payload maps to a valid pointer to nothing. Unmap with fd_unmap(). */
+/* Maps a sealed memfd read-only. Fails with -EPERM when seals are missing, -EINVAL when it is not `size`
+ * bytes long. An empty payload maps to a valid pointer to nothing. Unmap with fd_unmap(). */
 int fd_map_sealed(int fd, size_t size, const uint8_t **ret_bytes) MUST_CHECK;
 void fd_unmap(const uint8_t *bytes, size_t size);
 
-/* Whole reads and writes on blocking descriptors, EINTR retried. fd_read_all returns -ENODATA at an early end. */
+/* Whole reads and writes on blocking descriptors, EINTR retried. fd_read_all returns -ENODATA at an early
+ * end. */
 int fd_read_all(int fd, void *out, size_t size) MUST_CHECK;
 int fd_write_all(int fd, const void *bytes, size_t size) MUST_CHECK;
 

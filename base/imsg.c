@@ -28,8 +28,11 @@ int imsg_send(int socket, uint16_t type, uint64_t id, const void *body, size_t b
     if (body_size > IMSG_MAX_BODY_BYTES || fd_count > IMSG_MAX_FDS) {
         return -EMSGSIZE;
     }
-    struct imsg_header header = {.magic = imsg_magic, .type = type, .fd_count = (uint16_t)fd_count,
-                                 .body_size = (uint32_t)body_size, .id = id};
+    struct imsg_header header = {.magic = imsg_magic,
+                                 .type = type,
+                                 .fd_count = (uint16_t)fd_count,
+                                 .body_size = (uint32_t)body_size,
+                                 .id = id};
     struct iovec parts[2] = {{&header, sizeof header}, {(void *)(uintptr_t)body, body_size}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = body_size > 0 ? 2 : 1};
     union control_space control;
@@ -74,7 +77,9 @@ static void collect_fds(struct msghdr *message, struct imsg *ret) {
 int imsg_receive(int socket, void *space, struct imsg *ret_message) {
     union control_space control;
     struct iovec part = {space, IMSG_SPACE_BYTES};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
                              .msg_controllen = sizeof control.bytes};
     *ret_message = (struct imsg){0};
     ssize_t got = 0;

@@ -26,7 +26,8 @@ void log_line(const struct log *log, enum log_level level, const char *message_i
         }
     }
     line[length++] = '\n';
-    /* One write a line, so that lines of several processes do not mix; a lost log line must not stop the daemon. */
+    /* One write a line, so that lines of several processes do not mix; a lost log line must not stop the
+     * daemon. */
     ssize_t written = write(STDERR_FILENO, line, length);
     (void)written;
 }

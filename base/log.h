@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Lines on standard error for the journal: `<N>program: message-id: text`. Programs log, modules return errors.
- * A message id is a stable short word; the text never holds content of a client.
+ * Lines on standard error for the journal: `<N>program: message-id: text`. Programs log, modules return
+ * errors. A message id is a stable short word; the text never holds content of a client.
  */
 #ifndef BUCKLER_BASE_LOG_H
 #define BUCKLER_BASE_LOG_H
 
-enum log_level { LOG_ERROR_LEVEL = 3, LOG_WARNING_LEVEL = 4, LOG_NOTICE_LEVEL = 5, LOG_INFO_LEVEL = 6, LOG_DEBUG_LEVEL = 7 };
+enum log_level {
+    LOG_ERROR_LEVEL = 3,
+    LOG_WARNING_LEVEL = 4,
+    LOG_NOTICE_LEVEL = 5,
+    LOG_INFO_LEVEL = 6,
+    LOG_DEBUG_LEVEL = 7
+};
 
 struct log {
-    const char *program; /* static string */
+    const char *program;  /* static string */
     enum log_level level; /* lines above it are dropped */
 };
 

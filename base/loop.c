@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A removed source is unlinked at once but freed only at the end of the outermost round, because an event for it may
- * already have been fetched. Timers are timerfds and signals are signalfds: everything is a file.
+ * A removed source is unlinked at once but freed only at the end of the outermost round, because an event for
+ * it may already have been fetched. Timers are timerfds and signals are signalfds: everything is a file.
  */
 #include "base/loop.h"
 
@@ -72,7 +72,8 @@ struct loop *loop_free(struct loop *loop) {
     return NULL;
 }
 
-static struct loop_source *add(struct loop *loop, enum source_kind kind, int fd, uint32_t events, void *user) {
+static struct loop_source *add(struct loop *loop, enum source_kind kind, int fd, uint32_t events,
+                               void *user) {
     struct loop_source *source = calloc(1, sizeof *source);
     struct epoll_event event = {.events = events, .data.ptr = source};
     if (source == NULL || fd < 0 || epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One epoll dispatcher a process: files, timers and signals, all level-triggered, all on the thread that calls
- * loop_run. A callback may add and remove any source, itself included; a removed source is never called again, also
- * when its event was already fetched.
+ * One epoll dispatcher a process: files, timers and signals, all level-triggered, all on the thread that
+ * calls loop_run. A callback may add and remove any source, itself included; a removed source is never called
+ * again, also when its event was already fetched.
  */
 #ifndef BUCKLER_BASE_LOOP_H
 #define BUCKLER_BASE_LOOP_H
@@ -22,7 +22,8 @@ typedef void loop_signal_fn(void *user, int signal_number);
 struct loop *loop_new(void);
 struct loop *loop_free(struct loop *loop); /* removes what is left; returns NULL */
 
-/* The descriptor stays the caller's; remove the source before closing it. NULL when memory or descriptors are out. */
+/* The descriptor stays the caller's; remove the source before closing it. NULL when memory or descriptors are
+ * out. */
 struct loop_source *loop_add_file(struct loop *loop, int fd, uint32_t events, loop_file_fn *fn, void *user);
 int loop_set_events(struct loop_source *source, uint32_t events) MUST_CHECK;
 

@@ -16,7 +16,8 @@ static int set_limit(int which, uint64_t value, const char *name, struct error *
     }
     struct rlimit limit = {.rlim_cur = value, .rlim_max = value};
     if (setrlimit((__rlimit_resource_t)which, &limit) != 0) {
-        return error_errno(reterr, errno, "sandbox: %s cannot be limited to %llu", name, (unsigned long long)value);
+        return error_errno(reterr, errno, "sandbox: %s cannot be limited to %llu", name,
+                           (unsigned long long)value);
     }
     return 0;
 }

@@ -23,8 +23,8 @@ struct sandbox_limits {
 /* No core files, no new privileges, not dumpable, dies with its parent; then the limits. */
 int sandbox_basics(const struct sandbox_limits *limits, struct error *reterr) MUST_CHECK;
 
-/* Seccomp allow-list by system call names; anything else kills the process. mmap and mprotect, when listed, are
- * allowed without PROT_EXEC only. Covers all threads. */
+/* Seccomp allow-list by system call names; anything else kills the process. mmap and mprotect, when listed,
+ * are allowed without PROT_EXEC only. Covers all threads. */
 int sandbox_syscalls(const char *const names[], size_t count, struct error *reterr) MUST_CHECK;
 
 /* Lower-case words for what the kernel reports as in force, for `bucklerctl self-check` ("seccomp nnp …"). */

@@ -17,8 +17,9 @@
 #define LIBEXEC_DIR "/usr/libexec/buckler"
 
 static int fill_actions(posix_spawn_file_actions_t *actions, int child_end) {
-    /* dup2 onto itself would keep close-on-exec; socketpair never returns 3 while the caller holds lower ones, but
-     * when it does, posix_spawn clears the flag for equal numbers (POSIX.1-2017 defect 411, glibc 2.29). */
+    /* dup2 onto itself would keep close-on-exec; socketpair never returns 3 while the caller holds lower
+     * ones, but when it does, posix_spawn clears the flag for equal numbers (POSIX.1-2017 defect 411,
+     * glibc 2.29). */
     int rc = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     rc = rc != 0 ? rc : posix_spawn_file_actions_adddup2(actions, STDERR_FILENO, STDOUT_FILENO);
     rc = rc != 0 ? rc : posix_spawn_file_actions_adddup2(actions, child_end, SPAWN_FD);
@@ -40,7 +41,8 @@ static int start(const char *path, char *const argv[], int child_end, pid_t *ret
     rc = posix_spawnattr_init(&attributes);
     if (rc == 0) {
         rc = fill_actions(&actions, child_end);
-        rc = rc != 0 ? rc : posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+        rc = rc != 0 ? rc
+                     : posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
         rc = rc != 0 ? rc : posix_spawnattr_setsigmask(&attributes, &none);
         rc = rc != 0 ? rc : posix_spawnattr_setsigdefault(&attributes, &all);
         rc = rc != 0 ? rc : posix_spawn(ret_pid, path, &actions, &attributes, argv, environ);

@@ -16,11 +16,13 @@ struct spawned {
     int socket; /* our end: non-blocking, close-on-exec; owned by the caller */
 };
 
-/* `path` is the program; `argv` ends with NULL. The child keeps stdin (from /dev/null), stdout (to standard error,
- * so that only the parent speaks on standard output) and stderr. Signal mask and dispositions are reset. */
+/* `path` is the program; `argv` ends with NULL. The child keeps stdin (from /dev/null), stdout (to standard
+ * error, so that only the parent speaks on standard output) and stderr. Signal mask and dispositions are
+ * reset. */
 int spawn_role(const char *path, char *const argv[], struct spawned *ret, struct error *reterr) MUST_CHECK;
 
-/* The path of the sibling program `name` next to the running executable, or in `libexec` when not there. 0 or -errno. */
+/* The path of the sibling program `name` next to the running executable, or in `libexec` when not there. 0 or
+ * -errno. */
 int spawn_sibling_path(const char *name, char *out, size_t out_size) MUST_CHECK;
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * UTF-8: validation and stepping. Unicode Standard 15, table 3-7: shortest form, no surrogates, at most U+10FFFF.
+ * UTF-8: validation and stepping. Unicode Standard 15, table 3-7: shortest form, no surrogates, at most
+ * U+10FFFF.
  */
 #ifndef BUCKLER_BASE_UTF8_H
 #define BUCKLER_BASE_UTF8_H
@@ -9,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Length in bytes (1 to 4) of the well-formed sequence at the start of `bytes`, with its code point in *ret_point;
- * 0 when the first bytes are not well-formed or size is 0. */
+/* Length in bytes (1 to 4) of the well-formed sequence at the start of `bytes`, with its code point in
+ * *ret_point; 0 when the first bytes are not well-formed or size is 0. */
 size_t utf8_decode(const void *bytes, size_t size, uint32_t *ret_point);
 
 /* Writes 1 to 4 bytes into `out` and returns their number; 0 for a surrogate or a value above U+10FFFF. */

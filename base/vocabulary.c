@@ -9,10 +9,10 @@ static const char *const scope_names[] = {NULL, "prompt", "response", "upload", 
 static const char *const role_names[] = {NULL, "user", "assistant", "system"};
 static const char *const class_names[] = {NULL, "interactive", "standard", "batch"};
 static const char *const action_names[] = {NULL, "allow", "flag", "redact", "review", "deny"};
-static const char *const flag_names[] = {"zero_width",     "bidi",          "tag_characters", "mixed_script",
-                                         "compatibility",  "combining",     "control_token",  "spaced_letters",
-                                         "invalid_utf8",   "mime_mismatch", "trailing_data",  "animated",
-                                         "truncated",      "alpha",         "extreme_aspect", "encoded_text"};
+static const char *const flag_names[] = {"zero_width",    "bidi",          "tag_characters", "mixed_script",
+                                         "compatibility", "combining",     "control_token",  "spaced_letters",
+                                         "invalid_utf8",  "mime_mismatch", "trailing_data",  "animated",
+                                         "truncated",     "alpha",         "extreme_aspect", "encoded_text"};
 
 _Static_assert(sizeof kind_names / sizeof *kind_names == CONTENT_KIND_COUNT, "a name for each kind");
 _Static_assert(sizeof scope_names / sizeof *scope_names == SCOPE_COUNT, "a name for each scope");

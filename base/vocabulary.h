@@ -23,31 +23,39 @@ enum content_role { ROLE_INVALID, ROLE_USER, ROLE_ASSISTANT, ROLE_SYSTEM, ROLE_C
 enum request_class { CLASS_INVALID, CLASS_INTERACTIVE, CLASS_STANDARD, CLASS_BATCH, CLASS_COUNT };
 
 /* Weakest to strongest; a policy's strongest matching action wins. */
-enum action { ACTION_INVALID, ACTION_ALLOW, ACTION_FLAG, ACTION_REDACT, ACTION_REVIEW, ACTION_DENY, ACTION_COUNT };
+enum action {
+    ACTION_INVALID,
+    ACTION_ALLOW,
+    ACTION_FLAG,
+    ACTION_REDACT,
+    ACTION_REVIEW,
+    ACTION_DENY,
+    ACTION_COUNT
+};
 
 /* What the decode workers notice about content. Bits of `flags`; names in flag_name(), in bit order. */
 enum content_flag {
-    FLAG_ZERO_WIDTH = 1u << 0,         /* zero-width or other default-ignorable characters */
-    FLAG_BIDI = 1u << 1,               /* bidirectional control characters */
-    FLAG_TAG_CHARACTERS = 1u << 2,     /* U+E0000…E007F or variation-selector smuggling: hidden text */
-    FLAG_MIXED_SCRIPT = 1u << 3,       /* a word that mixes scripts: confusables */
-    FLAG_COMPATIBILITY = 1u << 4,      /* NFKC changed letters or digits */
-    FLAG_COMBINING = 1u << 5,          /* more than four combining marks on one base (zalgo) */
-    FLAG_CONTROL_TOKEN = 1u << 6,      /* text that spells a model's control token */
-    FLAG_SPACED_LETTERS = 1u << 7,     /* single letters kept apart: b o m b */
-    FLAG_INVALID_UTF8 = 1u << 8,       /* malformed bytes were replaced by U+FFFD */
-    FLAG_MIME_MISMATCH = 1u << 9,      /* the magic bytes disagree with the declared type */
-    FLAG_TRAILING_DATA = 1u << 10,     /* bytes behind the end of an image */
-    FLAG_ANIMATED = 1u << 11,          /* more than one frame */
-    FLAG_TRUNCATED = 1u << 12,         /* an image that ends early; what decodes is judged */
-    FLAG_ALPHA = 1u << 13,             /* transparency: judged on white and on black */
-    FLAG_EXTREME_ASPECT = 1u << 14,    /* one side more than ten times the other */
-    FLAG_ENCODED_TEXT = 1u << 15,      /* a run of base64, hex or percent encoding that hides text */
+    FLAG_ZERO_WIDTH = 1u << 0,      /* zero-width or other default-ignorable characters */
+    FLAG_BIDI = 1u << 1,            /* bidirectional control characters */
+    FLAG_TAG_CHARACTERS = 1u << 2,  /* U+E0000…E007F or variation-selector smuggling: hidden text */
+    FLAG_MIXED_SCRIPT = 1u << 3,    /* a word that mixes scripts: confusables */
+    FLAG_COMPATIBILITY = 1u << 4,   /* NFKC changed letters or digits */
+    FLAG_COMBINING = 1u << 5,       /* more than four combining marks on one base (zalgo) */
+    FLAG_CONTROL_TOKEN = 1u << 6,   /* text that spells a model's control token */
+    FLAG_SPACED_LETTERS = 1u << 7,  /* single letters kept apart: b o m b */
+    FLAG_INVALID_UTF8 = 1u << 8,    /* malformed bytes were replaced by U+FFFD */
+    FLAG_MIME_MISMATCH = 1u << 9,   /* the magic bytes disagree with the declared type */
+    FLAG_TRAILING_DATA = 1u << 10,  /* bytes behind the end of an image */
+    FLAG_ANIMATED = 1u << 11,       /* more than one frame */
+    FLAG_TRUNCATED = 1u << 12,      /* an image that ends early; what decodes is judged */
+    FLAG_ALPHA = 1u << 13,          /* transparency: judged on white and on black */
+    FLAG_EXTREME_ASPECT = 1u << 14, /* one side more than ten times the other */
+    FLAG_ENCODED_TEXT = 1u << 15,   /* a run of base64, hex or percent encoding that hides text */
     FLAG_COUNT = 16
 };
 
-/* Names as they stand on the wire and in YAML; NULL for the invalid value. The _from functions return the invalid
- * value for an unknown name. */
+/* Names as they stand on the wire and in YAML; NULL for the invalid value. The _from functions return the
+ * invalid value for an unknown name. */
 const char *content_kind_name(enum content_kind kind);
 const char *content_scope_name(enum content_scope scope);
 const char *content_role_name(enum content_role role);

@@ -17,8 +17,8 @@ static void send_reply(struct daemon *d, uint64_t front_id, json_t *reply) {
 }
 
 static json_t *base_reply(const struct ipc_request *in, int status, const char *code) {
-    return json_pack("{s:s, s:i, s:s, s:s, s:b, s:s}", "id", in->id, "status", status, "code", code, "verdict", "deny",
-                     "moderated", 0, "action", "deny");
+    return json_pack("{s:s, s:i, s:s, s:s, s:b, s:s}", "id", in->id, "status", status, "code", code,
+                     "verdict", "deny", "moderated", 0, "action", "deny");
 }
 
 static json_t *policy_list(const struct generation *g) {
@@ -37,16 +37,17 @@ static json_t *policy_list(const struct generation *g) {
 
 static void add_hello(const struct daemon *d, json_t *reply) {
     const struct settings *s = &d->settings;
-    json_t *limits = json_pack("{s:I, s:I, s:i, s:i, s:I, s:i}", "part_bytes", (json_int_t)s->part_bytes, "total_bytes",
-                               (json_int_t)s->total_bytes, "parts", (int)IPC_MAX_PARTS, "header_bytes",
-                               (int)IPC_MAX_HEADER_BYTES, "text_bytes", (json_int_t)s->text_bytes, "window",
-                               (int)s->connection_window);
+    json_t *limits = json_pack("{s:I, s:I, s:i, s:i, s:I, s:i}", "part_bytes", (json_int_t)s->part_bytes,
+                               "total_bytes", (json_int_t)s->total_bytes, "parts", (int)IPC_MAX_PARTS,
+                               "header_bytes", (int)IPC_MAX_HEADER_BYTES, "text_bytes",
+                               (json_int_t)s->text_bytes, "window", (int)s->connection_window);
     /* A failed set leaves the key out, which a client must expect of any key but the safe ones above. */
     (void)json_object_set_new(reply, "protocol", json_string("buckler/1"));
     (void)json_object_set_new(reply, "server", json_string("buckler/" BUCKLER_VERSION));
     (void)json_object_set_new(reply, "limits", limits);
     (void)json_object_set_new(reply, "policies", policy_list(d->generation));
-    (void)json_object_set_new(reply, "generation", json_integer(d->generation != NULL ? d->generation->number : 0));
+    (void)json_object_set_new(reply, "generation",
+                              json_integer(d->generation != NULL ? d->generation->number : 0));
     (void)json_object_set_new(reply, "instruction_set", json_string(engine_instruction_set(d->engine)));
     (void)json_object_set_new(reply, "heartbeat_ms", json_integer(5000));
     (void)json_object_set_new(reply, "draining", json_boolean(d->state == DAEMON_DRAINING));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Replies that judge nothing: hello, ping, cancel. They leave no audit record. Like every reply they carry a verdict,
- * deny with moderated false, so that a client that mixes them up lets nothing through.
+ * Replies that judge nothing: hello, ping, cancel. They leave no audit record. Like every reply they carry a
+ * verdict, deny with moderated false, so that a client that mixes them up lets nothing through.
  */
 #ifndef BUCKLER_DAEMON_CONTROL_H
 #define BUCKLER_DAEMON_CONTROL_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How much of a part was judged. A part is complete when some classifier judged its kind and every one that did saw all of
- * it; an animation of which frames are missing is not.
+ * How much of a part was judged. A part is complete when some classifier judged its kind and every one that
+ * did saw all of it; an animation of which frames are missing is not.
  */
 #include "daemon/request.h"
 
@@ -32,6 +32,8 @@ void request_measure_coverage(struct request *r, unsigned part) {
     if (!judged) {
         best->bytes_judged = 0;
     }
-    r->policy_parts[part] = (struct policy_part){.kind = content->kind, .flags = content->flags,
-                                                 .judged = r->in.parts[part].judge, .complete = judged && complete};
+    r->policy_parts[part] = (struct policy_part){.kind = content->kind,
+                                                 .flags = content->flags,
+                                                 .judged = r->in.parts[part].judge,
+                                                 .complete = judged && complete};
 }

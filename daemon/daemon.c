@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Start and stop of the core. The start is a set of prerequisites that become true in any order (decoders warm, log
- * recovered, policies loaded and their examples passed, sockets bound); daemon_advance looks at them after each event and
- * takes the next step that is possible.
+ * Start and stop of the core. The start is a set of prerequisites that become true in any order (decoders
+ * warm, log recovered, policies loaded and their examples passed, sockets bound); daemon_advance looks at
+ * them after each event and takes the next step that is possible.
  */
 #include "daemon/daemon.h"
 
@@ -32,7 +32,7 @@ void daemon_fail(struct daemon *d, int exit_code, const char *message_id, const 
     loop_stop(d->loop);
 }
 
-/* ---- what the loop calls --------------------------------------------------------------------------------------- */
+/* ---- what the loop calls ---- */
 
 static void on_engine(void *user, uint32_t events) {
     struct daemon *d = user;
@@ -79,7 +79,7 @@ static void on_drain_timeout(void *user) {
     loop_stop(d->loop);
 }
 
-/* ---- start ----------------------------------------------------------------------------------------------------- */
+/* ---- start ---- */
 
 static int make_dir(struct daemon *d, const char *path, mode_t mode) {
     if (mkdir(path, mode) == 0 || errno == EEXIST) {
@@ -89,7 +89,8 @@ static int make_dir(struct daemon *d, const char *path, mode_t mode) {
     return DAEMON_EXIT_CONFIG;
 }
 
-/* The key that turns content and subjects into commitments; made at the first start, never leaves the state folder. */
+/* The key that turns content and subjects into commitments; made at the first start, never leaves the state
+ * folder. */
 static int load_commitment_key(struct daemon *d) {
     char path[1200];
     (void)snprintf(path, sizeof path, "%s/commitment.key", d->settings.keys_dir);
@@ -104,7 +105,8 @@ static int load_commitment_key(struct daemon *d) {
     char aside[1300];
     (void)snprintf(aside, sizeof aside, "%s.new", path);
     CLEANUP(close_fd) int out = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (out < 0 || getrandom(d->commitment_key, sizeof d->commitment_key, 0) != (ssize_t)sizeof d->commitment_key ||
+    if (out < 0 ||
+        getrandom(d->commitment_key, sizeof d->commitment_key, 0) != (ssize_t)sizeof d->commitment_key ||
         fd_write_all(out, d->commitment_key, sizeof d->commitment_key) < 0 || fsync(out) != 0 ||
         rename(aside, path) != 0) {
         log_error(&d->log, "keys", "%s cannot be written: %s", path, strerror(errno));
@@ -140,8 +142,8 @@ static int add_sources(struct daemon *d) {
 static int start_engine(struct daemon *d) {
     const struct settings *s = &d->settings;
     struct error error = {0};
-    struct engine_options options = {.threads = s->engine_threads, .step_tokens = s->step_tokens,
-                                     .kv_tokens = s->kv_tokens};
+    struct engine_options options = {
+        .threads = s->engine_threads, .step_tokens = s->step_tokens, .kv_tokens = s->kv_tokens};
     if (engine_open(&options, &d->engine, &error) != 0) {
         log_error(&d->log, "engine", "%s", error.text);
         return DAEMON_EXIT_UNAVAILABLE;
@@ -149,16 +151,21 @@ static int start_engine(struct daemon *d) {
     d->engine_source = loop_add_file(d->loop, engine_eventfd(d->engine), EPOLLIN, on_engine, d);
     d->models = models_new(d->engine, &d->settings);
     d->idempotency = idempotency_new();
-    return d->engine_source != NULL && d->models != NULL && d->idempotency != NULL ? 0 : DAEMON_EXIT_UNAVAILABLE;
+    return d->engine_source != NULL && d->models != NULL && d->idempotency != NULL ? 0
+                                                                                   : DAEMON_EXIT_UNAVAILABLE;
 }
 
 static int start_decoders(struct daemon *d) {
     const struct settings *s = &d->settings;
     struct error error = {0};
-    struct decode_options options = {.workers = s->decode_workers, .queue_jobs = s->decode_queue,
-                                     .text_bytes = s->text_bytes, .image_pixels = s->image_pixels,
-                                     .image_side = s->image_side, .address_space_bytes = s->decode_address_space,
-                                     .job_ms = s->decode_job_ms, .jobs_per_worker = s->decode_jobs_per_worker,
+    struct decode_options options = {.workers = s->decode_workers,
+                                     .queue_jobs = s->decode_queue,
+                                     .text_bytes = s->text_bytes,
+                                     .image_pixels = s->image_pixels,
+                                     .image_side = s->image_side,
+                                     .address_space_bytes = s->decode_address_space,
+                                     .job_ms = s->decode_job_ms,
+                                     .jobs_per_worker = s->decode_jobs_per_worker,
                                      .log = &d->log};
     if (decode_pool_new(d->loop, &options, on_decode_ready, d, &d->decode, &error) != 0) {
         log_error(&d->log, "decode", "%s", error.text);
@@ -220,7 +227,7 @@ void daemon_advance(struct daemon *d) {
     }
 }
 
-/* ---- stop ------------------------------------------------------------------------------------------------------ */
+/* ---- stop ---- */
 
 void daemon_drain_check(struct daemon *d) {
     if (d->state != DAEMON_DRAINING || d->request_count > 0) {

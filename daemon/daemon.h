@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The core: the only module that knows all others. One loop thread owns everything declared here; the engine's threads
- * see engine jobs and nothing else. daemon/request.c holds the life of a request: read that file first.
+ * The core: the only module that knows all others. One loop thread owns everything declared here; the
+ * engine's threads see engine jobs and nothing else. daemon/request.c holds the life of a request: read that
+ * file first.
  */
 #ifndef BUCKLER_DAEMON_DAEMON_H
 #define BUCKLER_DAEMON_DAEMON_H
@@ -35,8 +36,8 @@ struct daemon {
     struct log log;
     struct settings settings;
     const char *config_path;
-    const char *state_option;        /* --state, or NULL */
-    bool check_only;                 /* --check: load, run the examples, exit */
+    const char *state_option; /* --state, or NULL */
+    bool check_only;          /* --check: load, run the examples, exit */
     enum daemon_state state;
     int exit_code;
     bool stop_recorded;
@@ -50,22 +51,23 @@ struct daemon {
     struct role front, audit;
 
     uint8_t commitment_key[DAEMON_COMMITMENT_KEY_BYTES]; /* HMAC key of content commitments and subjects */
-    struct generation *generation;   /* in force; NULL until the first one passed its examples */
+    struct generation *generation; /* in force; NULL until the first one passed its examples */
     unsigned generation_number;
-    struct reload *reload;           /* being built, or NULL */
-    bool reload_again;               /* SIGHUP while one was being built */
+    struct reload *reload; /* being built, or NULL */
+    bool reload_again;     /* SIGHUP while one was being built */
 
     struct idempotency *idempotency;
-    struct request *requests;        /* newest first */
+    struct request *requests; /* newest first */
     unsigned request_count;
     uint64_t request_number;
-    struct request *records;         /* handed to audit and not yet durable, oldest first */
+    struct request *records; /* handed to audit and not yet durable, oldest first */
     struct request **records_tail;
-    uint64_t audit_next_index;       /* of the next record that audit will write */
+    uint64_t audit_next_index; /* of the next record that audit will write */
     struct daemon_counters counters;
 };
 
-/* Everything up to the loop; the rest of the start happens on events. 0, or an exit code with the reason logged. */
+/* Everything up to the loop; the rest of the start happens on events. 0, or an exit code with the reason
+ * logged. */
 int daemon_init(struct daemon *d);
 void daemon_deinit(struct daemon *d);
 

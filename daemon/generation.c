@@ -31,13 +31,15 @@ static void generation_cleanup(struct generation **g) {
 }
 
 /* All image classifiers of a policy share one decoding of each image. */
-static int agree_on_form(struct bound_policy *bound, const struct decode_image_form *form, struct error *reterr) {
+static int agree_on_form(struct bound_policy *bound, const struct decode_image_form *form,
+                         struct error *reterr) {
     if (form == NULL) {
         return 0;
     }
     if (bound->has_image_form && memcmp(&bound->image_form, form, sizeof *form) != 0) {
-        return error_set(reterr, GENERATION_E_INVALID,
-                         "two image classifiers of one policy that want images of different sizes: not supported yet");
+        return error_set(
+            reterr, GENERATION_E_INVALID,
+            "two image classifiers of one policy that want images of different sizes: not supported yet");
     }
     bound->has_image_form = true;
     bound->image_form = *form;
@@ -57,7 +59,9 @@ static int bind_classifier(struct bound_policy *bound, size_t index, const struc
         slot->instance = NULL;
         return rc;
     }
-    return slot->type->image_form != NULL ? agree_on_form(bound, slot->type->image_form(slot->instance), reterr) : 0;
+    return slot->type->image_form != NULL
+               ? agree_on_form(bound, slot->type->image_form(slot->instance), reterr)
+               : 0;
 }
 
 static int bind_policy(struct generation *g, const char *file, const struct classifier_env *env,
@@ -80,7 +84,8 @@ static int bind_policy(struct generation *g, const char *file, const struct clas
         const struct policy_classifier *config = &bound->policy->classifiers[i];
         struct error error = {0};
         if (bind_classifier(bound, i, env, &error) != 0) {
-            config_report_add(report, file, config->line, config->column, "classifier %s: %s", config->id, error.text);
+            config_report_add(report, file, config->line, config->column, "classifier %s: %s", config->id,
+                              error.text);
             worst = GENERATION_E_INVALID;
         }
     }
@@ -95,8 +100,11 @@ int generation_build(const struct settings *settings, struct models *models, uns
     }
     g->number = number;
     g->refs = 1;
-    struct classifier_env env = {.engine = models_engine(models), .model = models_open, .data_path = models_data_path,
-                                 .user = models, .max_windows = settings->max_windows};
+    struct classifier_env env = {.engine = models_engine(models),
+                                 .model = models_open,
+                                 .data_path = models_data_path,
+                                 .user = models,
+                                 .max_windows = settings->max_windows};
     int worst = 0;
     for (uint32_t i = 0; i < settings->policy_file_count; i++) {
         int rc = bind_policy(g, settings->policy_files[i], &env, report);

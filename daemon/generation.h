@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A generation is a set of policies bound to open classifiers. It is built aside, constant afterwards, and counted:
- * every request holds the generation it was admitted under until it is released, so no verdict mixes two.
+ * A generation is a set of policies bound to open classifiers. It is built aside, constant afterwards, and
+ * counted: every request holds the generation it was admitted under until it is released, so no verdict mixes
+ * two.
  */
 #ifndef BUCKLER_DAEMON_GENERATION_H
 #define BUCKLER_DAEMON_GENERATION_H
@@ -38,8 +39,8 @@ struct generation {
 
 enum generation_error { GENERATION_E_INVALID = 1 };
 
-/* Loads every policy file of the settings and opens its classifiers. Blocks (models may be opened): runs on an engine
- * worker. GENERATION_E_INVALID: every mistake is in `report`. */
+/* Loads every policy file of the settings and opens its classifiers. Blocks (models may be opened): runs on
+ * an engine worker. GENERATION_E_INVALID: every mistake is in `report`. */
 int generation_build(const struct settings *settings, struct models *models, unsigned number,
                      struct generation **ret, struct config_report *report) MUST_CHECK;
 

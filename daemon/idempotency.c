@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A chained hash table over a fixed array of entries that is used as a ring: the entry that is overwritten is the oldest.
+ * A chained hash table over a fixed array of entries that is used as a ring: the entry that is overwritten is
+ * the oldest.
  */
 #include "daemon/idempotency.h"
 
@@ -63,7 +64,8 @@ enum idempotency_result idempotency_take(struct idempotency *table, const uint8_
                                          const uint8_t content[DIGEST_BYTES], uint64_t now_ns,
                                          const struct idempotency_entry **ret_entry) {
     int *link = find(table, key);
-    if (*link != NONE && now_ns - table->slots[*link].taken_ns > (uint64_t)IDEMPOTENCY_SECONDS * 1000000000u) {
+    if (*link != NONE &&
+        now_ns - table->slots[*link].taken_ns > (uint64_t)IDEMPOTENCY_SECONDS * 1000000000u) {
         forget(table, link);
         link = find(table, key);
     }
@@ -88,8 +90,8 @@ enum idempotency_result idempotency_take(struct idempotency *table, const uint8_
     return IDEMPOTENCY_NEW;
 }
 
-void idempotency_settle(struct idempotency *table, const uint8_t key[DIGEST_BYTES], enum action action, uint16_t status,
-                        uint64_t audit_index, const char *reply) {
+void idempotency_settle(struct idempotency *table, const uint8_t key[DIGEST_BYTES], enum action action,
+                        uint16_t status, uint64_t audit_index, const char *reply) {
     int *link = find(table, key);
     if (*link == NONE || table->slots[*link].reply != NULL) {
         return; /* forgotten meanwhile */

@@ -12,12 +12,15 @@
 #include "daemon/request.h"
 #include "ipc/ipc.h"
 
-/* ---- buckler-front --------------------------------------------------------------------------------------------- */
+/* ---- buckler-front ---- */
 
 static void front_started(struct daemon *d, struct role *role) {
     const struct settings *s = &d->settings;
-    struct ipc_settings out = {.endpoint_count = s->endpoint_count, .insecure_loopback = s->insecure_loopback,
-                               .uid_count = s->uid_count, .window = s->connection_window, .part_bytes = s->part_bytes,
+    struct ipc_settings out = {.endpoint_count = s->endpoint_count,
+                               .insecure_loopback = s->insecure_loopback,
+                               .uid_count = s->uid_count,
+                               .window = s->connection_window,
+                               .part_bytes = s->part_bytes,
                                .total_bytes = s->total_bytes};
     memcpy(out.endpoints, s->endpoints, sizeof out.endpoints);
     memcpy(out.uids, s->uids, sizeof out.uids);
@@ -44,11 +47,13 @@ static void front_message(struct daemon *d, struct role *role, struct imsg *mess
         front_request(d, message);
     } else if (message->type == IPC_READY) {
         role->ready = true;
-        log_info(&d->log, "front-ready", "listening on %.*s", (int)message->body_size, (const char *)message->body);
+        log_info(&d->log, "front-ready", "listening on %.*s", (int)message->body_size,
+                 (const char *)message->body);
         daemon_advance(d);
     } else if (message->type == IPC_FAILED) {
         char sentence[512];
-        (void)snprintf(sentence, sizeof sentence, "%.*s", (int)message->body_size, (const char *)message->body);
+        (void)snprintf(sentence, sizeof sentence, "%.*s", (int)message->body_size,
+                       (const char *)message->body);
         if (d->state == DAEMON_STARTING) {
             daemon_fail(d, DAEMON_EXIT_CONFIG, "front-failed", sentence);
         } else {
@@ -69,7 +74,7 @@ static void front_died(struct daemon *d, struct role *role) {
 
 const struct role_type front_role = {"buckler-front", front_started, front_message, front_died};
 
-/* ---- buckler-audit --------------------------------------------------------------------------------------------- */
+/* ---- buckler-audit ---- */
 
 enum { AUDIT_GIVE_UP_MS = 4000 };
 
@@ -113,7 +118,8 @@ static void audit_message(struct daemon *d, struct role *role, struct imsg *mess
         }
     } else if (message->type == AUDIT_FAILED) {
         char sentence[512];
-        (void)snprintf(sentence, sizeof sentence, "%.*s", (int)message->body_size, (const char *)message->body);
+        (void)snprintf(sentence, sizeof sentence, "%.*s", (int)message->body_size,
+                       (const char *)message->body);
         log_error(&d->log, "audit-failed", "%s", sentence);
         if (d->state == DAEMON_STARTING) {
             daemon_fail(d, DAEMON_EXIT_UNAVAILABLE, "audit-failed", sentence);

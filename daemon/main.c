@@ -37,12 +37,16 @@ struct arguments {
 
 static void parse(int argc, char **argv, struct arguments *out) {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"state", required_argument, NULL, 's'},
-        {"check", no_argument, NULL, 'k'},        {"log-level", required_argument, NULL, 'l'},
-        {"help", no_argument, NULL, 'h'},         {"version", no_argument, NULL, 'v'},
+        {"config", required_argument, NULL, 'c'},
+        {"state", required_argument, NULL, 's'},
+        {"check", no_argument, NULL, 'k'},
+        {"log-level", required_argument, NULL, 'l'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},
         {NULL, 0, NULL, 0},
     };
-    for (int c = getopt_long(argc, argv, "", options, NULL); c != -1; c = getopt_long(argc, argv, "", options, NULL)) {
+    for (int c = getopt_long(argc, argv, "", options, NULL); c != -1;
+         c = getopt_long(argc, argv, "", options, NULL)) {
         if (c == 'c') {
             out->config = optarg;
         } else if (c == 's') {
@@ -75,8 +79,9 @@ static int load_settings(struct daemon *d) {
     return rc == 0 ? 0 : DAEMON_EXIT_CONFIG;
 }
 
-/* OpenBLAS starts its threads before main, with no signal blocked: a SIGHUP that one of them gets would end the process. All
- * parallelism is the engine's, so the program starts itself again with OpenBLAS told to have none. */
+/* OpenBLAS starts its threads before main, with no signal blocked: a SIGHUP that one of them gets would end
+ * the process. All parallelism is the engine's, so the program starts itself again with OpenBLAS told to have
+ * none. */
 static void without_blas_threads(char **argv) {
     const char *threads = getenv("OPENBLAS_NUM_THREADS");
     if ((threads == NULL || strcmp(threads, "1") != 0) && setenv("OPENBLAS_NUM_THREADS", "1", 1) == 0) {

@@ -48,7 +48,8 @@ struct engine *models_engine(const struct models *models) {
     return models->engine;
 }
 
-static int resolve(const struct models *models, const char *name, char *out, size_t out_size, struct error *reterr) {
+static int resolve(const struct models *models, const char *name, char *out, size_t out_size,
+                   struct error *reterr) {
     const struct settings *s = models->settings;
     int used = -1;
     for (uint32_t i = 0; i < s->named_model_count && used < 0; i++) {
@@ -64,14 +65,16 @@ static int resolve(const struct models *models, const char *name, char *out, siz
         return error_set(reterr, -ENAMETOOLONG, "model %s: the path is too long", name);
     }
     if (access(out, R_OK) != 0) {
-        return error_errno(reterr, errno,
-                           "model %s: %s cannot be read (name it under models.named, or run scripts/fetch-models.sh)",
-                           name, out);
+        return error_errno(
+            reterr, errno,
+            "model %s: %s cannot be read (name it under models.named, or run scripts/fetch-models.sh)", name,
+            out);
     }
     return 0;
 }
 
-static int open_locked(struct models *models, const char *path, struct engine_model **ret, struct error *reterr) {
+static int open_locked(struct models *models, const char *path, struct engine_model **ret,
+                       struct error *reterr) {
     struct entry *entry = models->entries;
     while (entry != NULL && strcmp(entry->path, path) != 0) {
         entry = entry->next;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Model files by name, each opened once and shared by all generations that use it. A model stays open until the daemon
- * ends: a reload that goes back to it costs nothing. Thread-safe.
+ * Model files by name, each opened once and shared by all generations that use it. A model stays open until
+ * the daemon ends: a reload that goes back to it costs nothing. Thread-safe.
  */
 #ifndef BUCKLER_DAEMON_MODELS_H
 #define BUCKLER_DAEMON_MODELS_H
@@ -17,9 +17,10 @@ struct models *models_free(struct models *models);
 
 struct engine *models_engine(const struct models *models);
 
-/* As classifier_env.model and classifier_env.data_path (classifiers/classifier.h); `user` is the struct models. */
+/* As classifier_env.model and classifier_env.data_path (classifiers/classifier.h); `user` is the struct
+ * models. */
 int models_open(void *user, const char *name, struct engine_model **ret, struct error *reterr) MUST_CHECK;
-int models_data_path(void *user, const char *name, char *out, size_t out_size, struct error *reterr) MUST_CHECK;
-
+int models_data_path(void *user, const char *name, char *out, size_t out_size,
+                     struct error *reterr) MUST_CHECK;
 
 #endif

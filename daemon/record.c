@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The audit record of a verdict: canonical JSON (keys sorted by bytes, no insignificant space, integers only), content as
- * keyed commitments, never in clear. buckler-audit(5) states the fields.
+ * The audit record of a verdict: canonical JSON (keys sorted by bytes, no insignificant space, integers
+ * only), content as keyed commitments, never in clear. buckler-audit(5) states the fields.
  */
 #include <inttypes.h>
 #include <jansson.h>
@@ -27,8 +27,9 @@ static json_t *part_list(const struct request *r) {
     json_t *list = json_array();
     for (unsigned i = 0; i < r->in.part_count; i++) {
         const struct ipc_part *in = &r->in.parts[i];
-        json_t *one = json_pack("{s:s, s:s, s:b, s:I}", "kind", content_kind_name(in->kind), "role",
-                                content_role_name(in->role), "judge", in->judge, "bytes", (json_int_t)in->size);
+        json_t *one =
+            json_pack("{s:s, s:s, s:b, s:I}", "kind", content_kind_name(in->kind), "role",
+                      content_role_name(in->role), "judge", in->judge, "bytes", (json_int_t)in->size);
         if (r->committed) {
             set(one, "commitment", json_string(r->commitments[i]));
         }
@@ -48,8 +49,9 @@ static json_t *score_list(const struct request *r) {
     json_t *list = json_array();
     for (size_t i = 0; i < r->score_count; i++) {
         const struct score *s = &r->scores[i];
-        json_t *one = json_pack("{s:s, s:i, s:i, s:i}", "category", r->policy->policy->categories[s->category], "part",
-                                (int)s->part, "classifier", (int)s->classifier, "state", (int)s->state);
+        json_t *one =
+            json_pack("{s:s, s:i, s:i, s:i}", "category", r->policy->policy->categories[s->category], "part",
+                      (int)s->part, "classifier", (int)s->classifier, "state", (int)s->state);
         if (s->state == SCORE_EXECUTED) {
             set(one, "ppm", json_integer(s->ppm));
         }
@@ -70,16 +72,18 @@ static json_t *classifier_list(const struct request *r) {
     json_t *list = json_array();
     for (size_t i = 0; i < r->policy->policy->classifier_count; i++) {
         const struct bound_classifier *bound = &r->policy->classifiers[i];
-        (void)json_array_append_new(list, json_pack("{s:s, s:s, s:b}", "id", r->policy->policy->classifiers[i].id,
-                                                    "provenance", bound->type->provenance(bound->instance), "ran",
-                                                    !r->failed && r->task_planned[i]));
+        (void)json_array_append_new(list,
+                                    json_pack("{s:s, s:s, s:b}", "id", r->policy->policy->classifiers[i].id,
+                                              "provenance", bound->type->provenance(bound->instance), "ran",
+                                              !r->failed && r->task_planned[i]));
     }
     return list;
 }
 
 static const char *rule_id(const struct request *r) {
     static const char *const names[] = {"default", "uncovered", "on_error"};
-    return r->decision.rule >= 0 ? r->policy->policy->rules[r->decision.rule].id : names[-1 - r->decision.rule];
+    return r->decision.rule >= 0 ? r->policy->policy->rules[r->decision.rule].id
+                                 : names[-1 - r->decision.rule];
 }
 
 static void add_policy(const struct request *r, json_t *record) {
@@ -94,10 +98,11 @@ char *record_json(const struct request *r) {
         "{s:s, s:s, s:s, s:I, s:I, s:i, s:s, s:s, s:s, s:b, s:s, s:s, s:I, s:o}", "type", "verdict", "tenant",
         r->in.tenant, "request", r->in.id, "number", (json_int_t)r->number, "received_ns",
         (json_int_t)r->received_unix_ns, "status", (int)r->status, "code", r->code, "action",
-        action_name(r->decision.action), "verdict", action_allows(r->decision.action) ? "allow" : "deny", "moderated",
-        !r->failed, "rule", rule_id(r), "instruction_set", engine_instruction_set(r->daemon->engine), "deadline_ms",
-        (json_int_t)(r->deadline_ns == UINT64_MAX ? 0 : (r->deadline_ns - r->received_ns) / 1000000u), "parts",
-        part_list(r));
+        action_name(r->decision.action), "verdict", action_allows(r->decision.action) ? "allow" : "deny",
+        "moderated", !r->failed, "rule", rule_id(r), "instruction_set",
+        engine_instruction_set(r->daemon->engine), "deadline_ms",
+        (json_int_t)(r->deadline_ns == UINT64_MAX ? 0 : (r->deadline_ns - r->received_ns) / 1000000u),
+        "parts", part_list(r));
     if (record == NULL) {
         return NULL;
     }
@@ -123,9 +128,10 @@ char *record_json(const struct request *r) {
         set(record, "complete", json_boolean(r->decision.complete));
         set(record, "scores", score_list(r));
     }
-    set(record, "stage_us", json_pack("{s:I, s:I, s:I}", "decode", (json_int_t)(r->stage_ns[STAGE_DECODE] / 1000),
-                                      "plan", (json_int_t)(r->stage_ns[STAGE_PLAN] / 1000), "score",
-                                      (json_int_t)(r->stage_ns[STAGE_SCORE] / 1000)));
+    set(record, "stage_us",
+        json_pack("{s:I, s:I, s:I}", "decode", (json_int_t)(r->stage_ns[STAGE_DECODE] / 1000), "plan",
+                  (json_int_t)(r->stage_ns[STAGE_PLAN] / 1000), "score",
+                  (json_int_t)(r->stage_ns[STAGE_SCORE] / 1000)));
     char *text = json_dumps(record, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(record);
     return text;

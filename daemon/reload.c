@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Movement: reload_start submits a CALL job → reload_built (loop) → reload_advance starts one example after the other,
- * each an ordinary request with origin EXAMPLE → the last one puts the generation in force or throws it away.
+ * Movement: reload_start submits a CALL job → reload_built (loop) → reload_advance starts one example after
+ * the other, each an ordinary request with origin EXAMPLE → the last one puts the generation in force or
+ * throws it away.
  */
 #include "daemon/reload.h"
 
@@ -16,12 +17,12 @@
 struct reload {
     struct engine_job job;
     struct daemon *daemon;
-    struct settings settings;       /* read again: lists of policies and models may have changed */
+    struct settings settings; /* read again: lists of policies and models may have changed */
     struct generation *generation;
     struct config_report report;
     bool built;
-    bool running;                   /* examples have begun */
-    size_t policy, example;         /* the one that runs */
+    bool running;           /* examples have begun */
+    size_t policy, example; /* the one that runs */
     unsigned failed;
 };
 
@@ -62,7 +63,8 @@ void reload_start(struct daemon *d) {
         return;
     }
     reload->daemon = d;
-    reload->job = (struct engine_job){.kind = ENGINE_JOB_CALL, .call = build, .call_user = reload, .user = reload};
+    reload->job =
+        (struct engine_job){.kind = ENGINE_JOB_CALL, .call = build, .call_user = reload, .user = reload};
     d->reload = reload;
     if (engine_submit(d->engine, &reload->job, &error) != 0) {
         log_error(&d->log, "reload", "%s", error.text);
@@ -103,11 +105,11 @@ void reload_built(struct daemon *d, struct engine_job *job) {
 static void record_loaded(struct daemon *d, const struct generation *g) {
     json_t *list = json_array();
     for (size_t i = 0; i < g->policy_count; i++) {
-        (void)json_array_append_new(list, json_pack("{s:s, s:s}", "digest", g->policies[i].policy->digest, "name",
-                                                    g->policies[i].policy->name));
+        (void)json_array_append_new(list, json_pack("{s:s, s:s}", "digest", g->policies[i].policy->digest,
+                                                    "name", g->policies[i].policy->name));
     }
-    json_t *event = json_pack("{s:s, s:s, s:i, s:o}", "type", "event", "event", "policies_loaded", "generation",
-                              (int)g->number, "policies", list);
+    json_t *event = json_pack("{s:s, s:s, s:i, s:o}", "type", "event", "event", "policies_loaded",
+                              "generation", (int)g->number, "policies", list);
     request_record_event(d, event != NULL ? json_dumps(event, JSON_COMPACT | JSON_SORT_KEYS) : NULL);
     json_decref(event);
 }
@@ -151,9 +153,9 @@ static void on_example(struct request *r) {
     const struct policy_example *example = &policy->examples[reload->example];
     if (!expected(example, r)) {
         reload->failed++;
-        log_error(&d->log, "example", "%s:%u:%u: this example of policy %s gives %s%s%s", policy->file, example->line,
-                  example->column, policy->name, action_name(r->decision.action), r->failed ? ": " : "",
-                  r->failed ? r->detail : "");
+        log_error(&d->log, "example", "%s:%u:%u: this example of policy %s gives %s%s%s", policy->file,
+                  example->line, example->column, policy->name, action_name(r->decision.action),
+                  r->failed ? ": " : "", r->failed ? r->detail : "");
         for (size_t i = 0; i < r->score_count; i++) {
             if (r->scores[i].ppm >= SCORE_ONE / 10) {
                 log_error(&d->log, "example", "  %s %d.%06d by %s", policy->categories[r->scores[i].category],
@@ -169,7 +171,8 @@ static void on_example(struct request *r) {
 static void run_next(struct reload *reload) {
     struct daemon *d = reload->daemon;
     struct generation *g = reload->generation;
-    while (reload->policy < g->policy_count && reload->example >= g->policies[reload->policy].policy->example_count) {
+    while (reload->policy < g->policy_count &&
+           reload->example >= g->policies[reload->policy].policy->example_count) {
         reload->policy++;
         reload->example = 0;
     }
@@ -182,7 +185,8 @@ static void run_next(struct reload *reload) {
         return;
     }
     const struct bound_policy *bound = &g->policies[reload->policy];
-    if (request_start_example(d, g, bound, &bound->policy->examples[reload->example], on_example, reload) < 0) {
+    if (request_start_example(d, g, bound, &bound->policy->examples[reload->example], on_example, reload) <
+        0) {
         log_error(&d->log, "example", "no memory to run the examples of %s", bound->policy->name);
         refuse(d);
     }

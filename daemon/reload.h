@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A new generation: built aside on an engine thread, made to pass its policies' examples through the ordinary life of a
- * request, and only then put in force with one pointer. A failing one changes nothing and says why.
+ * A new generation: built aside on an engine thread, made to pass its policies' examples through the ordinary
+ * life of a request, and only then put in force with one pointer. A failing one changes nothing and says why.
  */
 #ifndef BUCKLER_DAEMON_RELOAD_H
 #define BUCKLER_DAEMON_RELOAD_H

@@ -33,7 +33,8 @@ static void answer_again(struct request *r, const struct idempotency_entry *firs
     r->replay_of = first->audit_index;
     r->status = first->status;
     r->code = first->status == 200 ? "ok" : "partial";
-    r->decision = (struct policy_decision){.action = first->action, .rule = POLICY_BY_DEFAULT, .score = -1, .part = -1};
+    r->decision =
+        (struct policy_decision){.action = first->action, .rule = POLICY_BY_DEFAULT, .score = -1, .part = -1};
 }
 
 bool request_claim_idem(struct request *r) {
@@ -54,7 +55,8 @@ bool request_claim_idem(struct request *r) {
         answer_again(r, first);
         return false;
     case IDEMPOTENCY_OPEN:
-        request_fail(r, FAILURE_DEFAULT, 409, "idem_conflict", "a request with this idem key is still being judged");
+        request_fail(r, FAILURE_DEFAULT, 409, "idem_conflict",
+                     "a request with this idem key is still being judged");
         r->retry_after_ms = 100;
         return false;
     default:

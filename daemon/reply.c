@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Frame 0 of a reply, as ipc/PROTOCOL.md states it. Written with jansson; scores are parts per million inside and six
- * decimals on the wire.
+ * Frame 0 of a reply, as ipc/PROTOCOL.md states it. Written with jansson; scores are parts per million inside
+ * and six decimals on the wire.
  */
 #include <jansson.h>
 #include <math.h>
@@ -28,8 +28,9 @@ static const char *state_name(enum score_state state) {
 
 static json_t *one_score(const struct request *r, const struct score *s) {
     const struct policy *policy = r->policy->policy;
-    json_t *one = json_pack("{s:s, s:i, s:s, s:s}", "category", policy->categories[s->category], "part", (int)s->part,
-                            "classifier", policy->classifiers[s->classifier].id, "state", state_name(s->state));
+    json_t *one =
+        json_pack("{s:s, s:i, s:s, s:s}", "category", policy->categories[s->category], "part", (int)s->part,
+                  "classifier", policy->classifiers[s->classifier].id, "state", state_name(s->state));
     if (one == NULL) {
         return NULL;
     }
@@ -81,9 +82,11 @@ static json_t *coverage(const struct request *r) {
     json_t *parts = json_array();
     for (unsigned i = 0; i < r->in.part_count; i++) {
         const struct classifier_coverage *c = &r->coverage[i];
-        json_t *one = json_pack("{s:[I, I]}", "bytes", (json_int_t)c->bytes_judged, (json_int_t)r->in.parts[i].size);
+        json_t *one =
+            json_pack("{s:[I, I]}", "bytes", (json_int_t)c->bytes_judged, (json_int_t)r->in.parts[i].size);
         if (r->in.parts[i].kind == CONTENT_TEXT) {
-            set(one, "tokens", json_pack("[I, I]", (json_int_t)c->tokens_judged, (json_int_t)c->tokens_total));
+            set(one, "tokens",
+                json_pack("[I, I]", (json_int_t)c->tokens_judged, (json_int_t)c->tokens_total));
         } else {
             const struct canonical_image *image = &r->decode[i].part.image;
             set(one, "frames", json_pack("[i, i]", (int)image->frames_judged, (int)image->frames_total));
@@ -108,9 +111,10 @@ static json_t *flags(const struct request *r) {
 }
 
 static json_t *timing(const struct request *r) {
-    return json_pack("{s:f, s:f, s:f, s:f, s:f}", "decode_ms", (double)r->stage_ns[STAGE_DECODE] / 1e6, "plan_ms",
-                     (double)r->stage_ns[STAGE_PLAN] / 1e6, "score_ms", (double)r->stage_ns[STAGE_SCORE] / 1e6,
-                     "record_ms", (double)r->stage_ns[STAGE_RECORD] / 1e6, "total_ms",
+    return json_pack("{s:f, s:f, s:f, s:f, s:f}", "decode_ms", (double)r->stage_ns[STAGE_DECODE] / 1e6,
+                     "plan_ms", (double)r->stage_ns[STAGE_PLAN] / 1e6, "score_ms",
+                     (double)r->stage_ns[STAGE_SCORE] / 1e6, "record_ms",
+                     (double)r->stage_ns[STAGE_RECORD] / 1e6, "total_ms",
                      (double)(clock_monotonic_ns() - r->received_ns) / 1e6);
 }
 
@@ -147,9 +151,10 @@ char *reply_json(const struct request *r) {
     if (r->replay != NULL && !r->failed) {
         return replay_json(r);
     }
-    json_t *reply = json_pack("{s:s, s:i, s:s, s:s, s:b, s:s}", "id", r->in.id, "status", (int)r->status, "code", r->code,
-                              "verdict", action_allows(r->decision.action) ? "allow" : "deny", "moderated", !r->failed,
-                              "action", action_name(r->decision.action));
+    json_t *reply =
+        json_pack("{s:s, s:i, s:s, s:s, s:b, s:s}", "id", r->in.id, "status", (int)r->status, "code", r->code,
+                  "verdict", action_allows(r->decision.action) ? "allow" : "deny", "moderated", !r->failed,
+                  "action", action_name(r->decision.action));
     if (reply == NULL) {
         return NULL;
     }
@@ -170,8 +175,9 @@ char *reply_json(const struct request *r) {
     if ((r->in.want & IPC_WANT_TIMING) != 0) {
         set(reply, "timing", timing(r));
     }
-    set(reply, "audit", r->durable ? json_pack("{s:I, s:b}", "index", (json_int_t)r->audit_index, "durable", 1)
-                                   : json_pack("{s:b}", "durable", 0));
+    set(reply, "audit",
+        r->durable ? json_pack("{s:I, s:b}", "index", (json_int_t)r->audit_index, "durable", 1)
+                   : json_pack("{s:b}", "durable", 0));
     char *text = json_dumps(reply, JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS));
     json_decref(reply);
     return text;

@@ -2,10 +2,12 @@
  *
  * The life of one request: READ THIS FILE FIRST.
  *
- * Ten steps in one table, walked downwards by request_drive(). A step returns NEXT, WAIT (an event calls request_continue and the
- * request goes on with the next step), FAIL (request_fail has said why) or SETTLED (an earlier request with the same `idem`
- * key has the answer). FAIL and SETTLED jump to `record`: so every request, good or bad, leaves exactly one audit record and
- * gets exactly one reply, and the reply is sent when the record is durable. Nothing goes back. Whoever fails a waiting request from outside (deadline, cancel) uses the same jump.
+ * Ten steps in one table, walked downwards by request_drive(). A step returns NEXT, WAIT (an event calls
+ * request_continue and the request goes on with the next step), FAIL (request_fail has said why) or SETTLED
+ * (an earlier request with the same `idem` key has the answer). FAIL and SETTLED jump to `record`: so every
+ * request, good or bad, leaves exactly one audit record and gets exactly one reply, and the reply is sent
+ * when the record is durable. Nothing goes back. Whoever fails a waiting request from outside (deadline,
+ * cancel) uses the same jump.
  */
 #include "daemon/request.h"
 
@@ -15,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "audit/audit.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -43,15 +44,15 @@ static enum step_result step_release(struct request *r);
 enum { STEP_RECORD_INDEX = 7 };
 
 static const struct step steps[] = {
-    {"receive", step_receive},     {"admit", step_admit},   {"canonicalise", step_canonicalise},
-    {"plan", step_plan},           {"score", step_score},   {"interpret", step_interpret},
-    {"decide", step_decide},       {"record", step_record}, {"reply", step_reply},
+    {"receive", step_receive}, {"admit", step_admit},   {"canonicalise", step_canonicalise},
+    {"plan", step_plan},       {"score", step_score},   {"interpret", step_interpret},
+    {"decide", step_decide},   {"record", step_record}, {"reply", step_reply},
     {"release", step_release},
 };
 
 enum { STEP_COUNT = sizeof steps / sizeof *steps };
 
-/* ---- the driver ------------------------------------------------------------------------------------------------ */
+/* ---- the driver ---- */
 
 void request_drive(struct request *r) {
     while (r->step < STEP_COUNT) {
@@ -151,7 +152,7 @@ static void stage_end(struct request *r, enum request_stage stage) {
     r->stage_ns[stage] = clock_monotonic_ns() - r->stage_started_ns;
 }
 
-/* ---- 1 receive, 2 admit ---------------------------------------------------------------------------------------- */
+/* ---- 1 receive, 2 admit ---- */
 
 static enum step_result step_receive(struct request *r) {
     struct daemon *d = r->daemon;
@@ -194,13 +195,14 @@ static enum step_result step_admit(struct request *r) {
         return STEP_FAIL;
     }
     if (policy->scopes != 0 && (policy->scopes & 1u << r->in.scope) == 0) {
-        request_fail(r, FAILURE_DEFAULT, 400, "bad_field", "scope: policy %s does not apply to %s", policy->name,
-                     content_scope_name(r->in.scope));
+        request_fail(r, FAILURE_DEFAULT, 400, "bad_field", "scope: policy %s does not apply to %s",
+                     policy->name, content_scope_name(r->in.scope));
         return STEP_FAIL;
     }
     if (r->in.subject[0] != '\0') {
         uint8_t digest[DIGEST_BYTES];
-        if (digest_hmac(d->commitment_key, sizeof d->commitment_key, r->in.subject, strlen(r->in.subject), digest) < 0) {
+        if (digest_hmac(d->commitment_key, sizeof d->commitment_key, r->in.subject, strlen(r->in.subject),
+                        digest) < 0) {
             return fail_internal(r, "no memory for a digest");
         }
         hex_encode(digest, sizeof digest, r->subject_commitment);
@@ -208,7 +210,7 @@ static enum step_result step_admit(struct request *r) {
     return STEP_NEXT;
 }
 
-/* ---- 3 canonicalise: decode workers read the parts while an engine thread hashes them ------------------------------ */
+/* ---- 3 canonicalise: decode workers read the parts while an engine thread hashes them ---- */
 
 static void canonicalise_check(struct request *r) {
     if (r->waiting && r->pending == 0 && r->committed) {
@@ -234,7 +236,8 @@ static void decode_failed(struct request *r, unsigned part, int status, const ch
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (table[i].error == status) {
-            request_fail(r, table[i].failure, table[i].status, table[i].code, "parts[%u]: %s", part, sentence);
+            request_fail(r, table[i].failure, table[i].status, table[i].code, "parts[%u]: %s", part,
+                         sentence);
             r->retry_after_ms = status == DECODE_E_OVERLOADED ? 200 : 0;
             return;
         }
@@ -301,12 +304,18 @@ static enum step_result step_canonicalise(struct request *r) {
     }
     for (unsigned i = 0; i < r->in.part_count; i++) {
         const struct ipc_part *part = &r->in.parts[i];
-        r->decode[i] = (struct decode_job){.kind = part->kind, .fd = part->fd, .size = part->size, .mime = part->mime,
+        r->decode[i] = (struct decode_job){.kind = part->kind,
+                                           .fd = part->fd,
+                                           .size = part->size,
+                                           .mime = part->mime,
                                            .replace_invalid_utf8 = r->policy->policy->replace_invalid_utf8,
-                                           .form = r->policy->image_form, .arena = &r->arena, .done = on_decoded,
+                                           .form = r->policy->image_form,
+                                           .arena = &r->arena,
+                                           .done = on_decoded,
                                            .user = r};
         if (part->kind == CONTENT_IMAGE && !r->policy->has_image_form) {
-            r->decode[i].form = settings_fallback_image_form(); /* it is still checked, though nothing judges it */
+            r->decode[i].form =
+                settings_fallback_image_form(); /* it is still checked, though nothing judges it */
         }
         int rc = decode_submit(r->daemon->decode, &r->decode[i]);
         if (rc != 0) {
@@ -320,7 +329,7 @@ static enum step_result step_canonicalise(struct request *r) {
     return STEP_WAIT;
 }
 
-/* ---- 4 plan: classifiers tokenise and scan on an engine thread ----------------------------------------------------- */
+/* ---- 4 plan: classifiers tokenise and scan on an engine thread ---- */
 
 static uint32_t judged_kinds(const struct request *r) {
     uint32_t kinds = 0;
@@ -337,7 +346,9 @@ static int plan_tasks(void *user, struct error *reterr) {
     for (size_t i = 0; i < policy->policy->classifier_count; i++) {
         const struct bound_classifier *bound = &policy->classifiers[i];
         struct classifier_task *task = &r->tasks[i];
-        *task = (struct classifier_task){.arena = &r->arena, .policy = policy->policy, .classifier_index = (uint16_t)i,
+        *task = (struct classifier_task){.arena = &r->arena,
+                                         .policy = policy->policy,
+                                         .classifier_index = (uint16_t)i,
                                          .input = &r->classifier_input};
         if ((bound->type->kinds & kinds) == 0) {
             continue;
@@ -358,16 +369,16 @@ static enum step_result step_plan(struct request *r) {
     }
     stage_begin(r);
     for (unsigned i = 0; i < r->in.part_count; i++) {
-        r->parts[i] = (struct classifier_part){.content = &r->decode[i].part, .role = r->in.parts[i].role,
-                                               .judge = r->in.parts[i].judge};
+        r->parts[i] = (struct classifier_part){
+            .content = &r->decode[i].part, .role = r->in.parts[i].role, .judge = r->in.parts[i].judge};
     }
-    r->classifier_input = (struct classifier_input){.scope = r->in.scope, .parts = r->parts,
-                                                    .part_count = r->in.part_count};
+    r->classifier_input =
+        (struct classifier_input){.scope = r->in.scope, .parts = r->parts, .part_count = r->in.part_count};
     r->plan_job = (struct engine_job){.kind = ENGINE_JOB_CALL, .call = plan_tasks, .call_user = r};
     return submit(r, &r->plan_job) == 0 ? STEP_WAIT : STEP_FAIL;
 }
 
-/* ---- 5 score --------------------------------------------------------------------------------------------------- */
+/* ---- 5 score ---- */
 
 static enum step_result step_score(struct request *r) {
     stage_begin(r);
@@ -386,7 +397,8 @@ static enum step_result step_score(struct request *r) {
 
 static void engine_job_failed(struct request *r, const struct engine_job *job) {
     if (job->status == ENGINE_E_DEADLINE || job->status == ENGINE_E_CANCELLED) {
-        request_fail(r, FAILURE_DEADLINE, 504, "deadline", "the deadline passed while the content was judged");
+        request_fail(r, FAILURE_DEADLINE, 504, "deadline",
+                     "the deadline passed while the content was judged");
     } else if (job->status == ENGINE_E_TOO_LONG) {
         request_fail(r, FAILURE_DEFAULT, 413, "too_many_tokens", "%s", job->error.text);
     } else {
@@ -436,21 +448,22 @@ void request_engine_done(struct engine_job *job) {
     }
 }
 
-/* ---- 6 interpret, 7 decide ------------------------------------------------------------------------------------- */
+/* ---- 6 interpret, 7 decide ---- */
 
 static enum step_result step_interpret(struct request *r) {
     const struct bound_policy *policy = r->policy;
     size_t total = 0;
     for (size_t i = 0; i < policy->policy->classifier_count; i++) {
         struct error error = {0};
-        if (r->task_planned[i] && policy->classifiers[i].type->interpret(policy->classifiers[i].instance, &r->tasks[i],
-                                                                         &error) != 0) {
+        if (r->task_planned[i] && policy->classifiers[i].type->interpret(policy->classifiers[i].instance,
+                                                                         &r->tasks[i], &error) != 0) {
             return fail_internal(r, error.text);
         }
         total += r->tasks[i].score_count;
     }
     if (total > REQUEST_MAX_SCORES) {
-        return fail_internal(r, "parts, classifiers and categories make more scores than a record holds; send fewer parts");
+        return fail_internal(
+            r, "parts, classifiers and categories make more scores than a record holds; send fewer parts");
     }
     r->scores = arena_new(&r->arena, struct score, total > 0 ? total : 1);
     if (r->scores == NULL) {
@@ -466,126 +479,40 @@ static enum step_result step_interpret(struct request *r) {
 
 static enum step_result step_decide(struct request *r) {
     if (clock_monotonic_ns() >= r->deadline_ns) {
-        request_fail(r, FAILURE_DEADLINE, 504, "deadline", "the deadline passed while the content was judged");
+        request_fail(r, FAILURE_DEADLINE, 504, "deadline",
+                     "the deadline passed while the content was judged");
         return STEP_FAIL;
     }
     for (unsigned i = 0; i < r->in.part_count; i++) {
         request_measure_coverage(r, i);
     }
-    struct policy_input input = {.scope = r->in.scope, .parts = r->policy_parts, .part_count = r->in.part_count,
-                                 .scores = r->scores, .score_count = r->score_count};
+    struct policy_input input = {.scope = r->in.scope,
+                                 .parts = r->policy_parts,
+                                 .part_count = r->in.part_count,
+                                 .scores = r->scores,
+                                 .score_count = r->score_count};
     policy_decide(r->policy->policy, &input, &r->decision);
     r->status = r->decision.complete ? 200 : 206;
     r->code = r->decision.complete ? "ok" : "partial";
     return STEP_NEXT;
 }
 
-/* ---- 8 record, 9 reply, 10 release ----------------------------------------------------------------------------- */
-
-static void unlink_record(struct request *r) {
-    struct daemon *d = r->daemon;
-    for (struct request **link = &d->records; *link != NULL; link = &(*link)->next_record) {
-        if (*link == r) {
-            *link = r->next_record;
-            break;
-        }
-    }
-    d->records_tail = &d->records;
-    while (*d->records_tail != NULL) {
-        d->records_tail = &(*d->records_tail)->next_record;
-    }
-    r->next_record = NULL;
-}
-
-static void audit_unavailable(struct request *r, const char *detail) {
-    r->scores = NULL;
-    r->score_count = 0;
-    request_fail(r, FAILURE_AUDIT_UNAVAILABLE, 503, "audit_unavailable", "%s", detail);
-    r->retry_after_ms = 500;
-}
-
-static bool send_record(struct request *r) {
-    CLEANUP(free_ptr) char *json = r->origin == REQUEST_EVENT ? strdup(r->event_json) : record_json(r);
-    return json != NULL && strlen(json) <= AUDIT_MAX_PAYLOAD_BYTES &&
-           role_send(&r->daemon->audit, AUDIT_APPEND, r->number, json, strlen(json));
-}
+/* ---- 8 record, 9 reply, 10 release ---- */
 
 static enum step_result step_record(struct request *r) {
-    struct daemon *d = r->daemon;
-    if (r->origin == REQUEST_EXAMPLE || d->settings.audit_mode == SETTINGS_AUDIT_OFF) {
-        return STEP_NEXT;
-    }
     stage_begin(r);
-    if (!d->audit.ready) {
-        if (!d->audit.wanted) {
-            audit_unavailable(r, "the audit log cannot be written");
-            return STEP_NEXT;
-        }
-    } else if (!send_record(r)) {
-        audit_unavailable(r, "the audit log does not keep up");
+    if (r->origin == REQUEST_EXAMPLE || !recording_start(r)) {
         return STEP_NEXT;
     }
-    r->recorded = true;
-    *d->records_tail = r;
-    d->records_tail = &r->next_record;
-    d->counters.records++;
-    return d->settings.audit_mode == SETTINGS_AUDIT_BEFORE_REPLY ? STEP_WAIT : STEP_NEXT;
+    return r->daemon->settings.audit_mode == SETTINGS_AUDIT_BEFORE_REPLY ? STEP_WAIT : STEP_NEXT;
 }
 
-/* What `record` waited for is decided; in async mode the request may be as far as `release`. */
-static void record_settled(struct request *r) {
+void request_record_settled(struct request *r) {
+    stage_end(r, STAGE_RECORD);
     if (r->waiting && r->step == STEP_RECORD_INDEX) {
         request_continue(r);
     } else {
         recheck_release(r);
-    }
-}
-
-static void became_durable(struct request *r, uint64_t index) {
-    unlink_record(r);
-    r->durable = true;
-    r->audit_index = index;
-    stage_end(r, STAGE_RECORD);
-    record_settled(r);
-}
-
-void request_durable(struct daemon *d, uint64_t number, uint64_t index) {
-    d->audit_next_index = index + 1;
-    for (struct request *r = d->records; r != NULL; r = r->next_record) {
-        if (r->number == number) {
-            became_durable(r, index);
-            return;
-        }
-    }
-}
-
-void request_audit_back(struct daemon *d, uint64_t recovered_next) {
-    /* Records are written in the order in which they were handed over, so those that the dead process still made durable
-     * are the first ones of the list. */
-    while (d->records != NULL && d->audit_next_index < recovered_next) {
-        became_durable(d->records, d->audit_next_index++);
-    }
-    d->audit_next_index = recovered_next;
-    struct request *r = d->records;
-    while (r != NULL) {
-        struct request *next = r->next_record;
-        if (!send_record(r)) {
-            unlink_record(r);
-            audit_unavailable(r, "the audit log does not keep up");
-            r->recorded = false;
-            record_settled(r);
-        }
-        r = next;
-    }
-}
-
-void request_audit_lost(struct daemon *d) {
-    while (d->records != NULL) {
-        struct request *r = d->records;
-        unlink_record(r);
-        audit_unavailable(r, "the audit log cannot be written");
-        r->recorded = false;
-        record_settled(r);
     }
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One request on its way. All of it lives on the loop's thread; the engine sees its jobs only. It is freed when its ten
- * steps are done, which for a request that ended early is after the engine gave back the last job.
+ * One request on its way. All of it lives on the loop's thread; the engine sees its jobs only. It is freed
+ * when its ten steps are done, which for a request that ended early is after the engine gave back the last
+ * job.
  */
 #ifndef BUCKLER_DAEMON_REQUEST_H
 #define BUCKLER_DAEMON_REQUEST_H
@@ -25,20 +26,20 @@ enum request_stage { STAGE_DECODE, STAGE_PLAN, STAGE_SCORE, STAGE_RECORD, STAGE_
 
 struct request {
     struct daemon *daemon;
-    struct request *next, *previous;   /* the table */
-    struct request *next_record;       /* waiting for audit */
+    struct request *next, *previous; /* the table */
+    struct request *next_record;     /* waiting for audit */
     enum request_origin origin;
-    uint64_t number;                   /* the core's own */
-    uint64_t front_id, front_epoch;    /* where the reply goes */
+    uint64_t number;                /* the core's own */
+    uint64_t front_id, front_epoch; /* where the reply goes */
     struct ipc_request in;
     struct generation *generation;
     const struct bound_policy *policy; /* NULL until admitted */
     struct arena arena;
 
-    unsigned step;                     /* index into the step table */
-    bool waiting;                      /* a step returned WAIT */
-    unsigned pending;                  /* decode jobs that are out */
-    unsigned engine_pending;           /* engine jobs that are out: the arena must stay */
+    unsigned step;           /* index into the step table */
+    bool waiting;            /* a step returned WAIT */
+    unsigned pending;        /* decode jobs that are out */
+    unsigned engine_pending; /* engine jobs that are out: the arena must stay */
     uint64_t received_ns, received_unix_ns, deadline_ns;
     uint64_t stage_ns[STAGE_COUNT];
     uint64_t stage_started_ns;
@@ -48,7 +49,7 @@ struct request {
     bool committed;
     char subject_commitment[65];
     struct engine_job commit_job, plan_job;
-    bool planned;                      /* plan_job came home: the tasks are the loop's again */
+    bool planned; /* plan_job came home: the tasks are the loop's again */
 
     struct classifier_part parts[IPC_MAX_PARTS];
     struct classifier_input classifier_input;
@@ -57,14 +58,14 @@ struct request {
 
     struct policy_part policy_parts[IPC_MAX_PARTS];
     struct classifier_coverage coverage[IPC_MAX_PARTS];
-    struct score *scores;              /* of all classifiers, in the arena */
+    struct score *scores; /* of all classifiers, in the arena */
     size_t score_count;
 
     /* the outcome */
-    bool failed;                       /* it went the way of FAIL */
+    bool failed; /* it went the way of FAIL */
     enum policy_failure failure;
     uint16_t status;
-    const char *code;                  /* static */
+    const char *code; /* static */
     char code_space[33];
     char detail[256];
     uint32_t retry_after_ms;
@@ -73,11 +74,11 @@ struct request {
     uint64_t audit_index;
 
     uint8_t idem_key[DIGEST_BYTES];
-    bool idem_taken;                   /* this request is the first with its key */
-    const char *replay;                /* the reply to the first request with the same idem key, in the arena */
-    uint64_t replay_of;                /* its audit index */
+    bool idem_taken;    /* this request is the first with its key */
+    const char *replay; /* the reply to the first request with the same idem key, in the arena */
+    uint64_t replay_of; /* its audit index */
 
-    char *event_json;                  /* origin EVENT: the record itself; it has steps 8 to 10 only */
+    char *event_json;                        /* origin EVENT: the record itself; it has steps 8 to 10 only */
     void (*example_done)(struct request *r); /* origin EXAMPLE: instead of record and reply */
     void *user;
 };
@@ -85,7 +86,8 @@ struct request {
 /* A request from the front: takes over `in` (descriptors included). */
 void request_start(struct daemon *d, uint64_t front_id, const struct ipc_request *in);
 
-/* A policy's example, judged under `generation` as a request would be. 0 or -errno; then `done` is not called. */
+/* A policy's example, judged under `generation` as a request would be. 0 or -errno; then `done` is not
+ * called. */
 int request_start_example(struct daemon *d, struct generation *generation, const struct bound_policy *policy,
                           const struct policy_example *example, void (*done)(struct request *r),
                           void *user) MUST_CHECK;
@@ -96,11 +98,13 @@ void request_record_event(struct daemon *d, char *json);
 /* Events that move requests on. */
 void request_engine_done(struct engine_job *job);
 void request_durable(struct daemon *d, uint64_t number, uint64_t index);
-void request_audit_lost(struct daemon *d);                          /* audit will not come back */
-void request_audit_back(struct daemon *d, uint64_t recovered_next); /* it came back with this many records on disk */
-void request_deadlines(struct daemon *d);                           /* the earliest deadline passed */
+void request_audit_lost(struct daemon *d); /* audit will not come back */
+void request_audit_back(struct daemon *d,
+                        uint64_t recovered_next); /* it came back with this many records on disk */
+void request_deadlines(struct daemon *d);         /* the earliest deadline passed */
 
-/* Fails a request with the status that belongs to the code; `detail` is for the client. Returns for use in steps. */
+/* Fails a request with the status that belongs to the code; `detail` is for the client. Returns for use in
+ * steps. */
 void request_fail(struct request *r, enum policy_failure failure, uint16_t status, const char *code,
                   const char *detail, ...) __attribute__((format(printf, 5, 6)));
 
@@ -121,7 +125,15 @@ bool request_is_judged_now(const struct request *r);
 /* table.c: out of the table, and everything it owns. */
 void request_free(struct request *r);
 
-/* replay.c: true when this request is the first with its `idem` key. False: r->failed, or r->replay is the answer. */
+/* What `record` waited for is decided; in async mode the request may be as far as `release`. */
+void request_record_settled(struct request *r);
+
+/* recording.c: hands the record over. False: there is nothing to wait for (no log, or request_fail says why).
+ */
+bool recording_start(struct request *r);
+
+/* replay.c: true when this request is the first with its `idem` key. False: r->failed, or r->replay is the
+ * answer. */
 bool request_claim_idem(struct request *r);
 
 /* coverage.c: fills coverage[part] and policy_parts[part]. */

@@ -54,12 +54,10 @@ static const struct config_choice audit_choices[] = {{"before_reply", SETTINGS_A
                                                      {"async", SETTINGS_AUDIT_ASYNC, false},
                                                      {"off", SETTINGS_AUDIT_OFF, false},
                                                      {0}};
-static const struct config_choice level_choices[] = {{"error", LOG_ERROR_LEVEL, false},
-                                                     {"warning", LOG_WARNING_LEVEL, false},
-                                                     {"notice", LOG_NOTICE_LEVEL, false},
-                                                     {"info", LOG_INFO_LEVEL, false},
-                                                     {"debug", LOG_DEBUG_LEVEL, false},
-                                                     {0}};
+static const struct config_choice level_choices[] = {
+    {"error", LOG_ERROR_LEVEL, false},   {"warning", LOG_WARNING_LEVEL, false},
+    {"notice", LOG_NOTICE_LEVEL, false}, {"info", LOG_INFO_LEVEL, false},
+    {"debug", LOG_DEBUG_LEVEL, false},   {0}};
 
 static const struct config_row uid_rows[] = {
     {"", CONFIG_U32, CONFIG_FIELD(struct uid_item, uid), .required = true},
@@ -73,8 +71,8 @@ static const struct config_row listen_rows[] = {
      .help = "loopback: tcp without encryption on a loopback address"},
     {"uids", CONFIG_LIST, CONFIG_ITEMS(struct file, uids, uid_count), .rows = uid_rows, .max = IPC_MAX_UIDS,
      .help = "users that may connect over ipc; default: the daemon's own and root"},
-    {"window", CONFIG_U32, CONFIG_FIELD(struct file, connection_window), .min = 1, .max = 4096, .fallback = "256",
-     .help = "most open requests of one connection"},
+    {"window", CONFIG_U32, CONFIG_FIELD(struct file, connection_window), .min = 1, .max = 4096,
+     .fallback = "256", .help = "most open requests of one connection"},
     CONFIG_END,
 };
 
@@ -88,7 +86,8 @@ static const struct config_row policies_rows[] = {
 
 static const struct config_row named_rows[] = {
     {"name", CONFIG_KEY, CONFIG_FIELD(struct model_item, name)},
-    {"file", CONFIG_TEXT, CONFIG_FIELD(struct model_item, path), .min = 1, .required = true, .help = "the model file"},
+    {"file", CONFIG_TEXT, CONFIG_FIELD(struct model_item, path), .min = 1, .required = true,
+     .help = "the model file"},
     CONFIG_END,
 };
 
@@ -105,10 +104,10 @@ static const struct config_row models_rows[] = {
 static const struct config_row engine_rows[] = {
     {"threads", CONFIG_U32, CONFIG_FIELD(struct file, engine_threads), .max = 1024, .fallback = "0",
      .help = "worker threads; 0: one a core"},
-    {"step_tokens", CONFIG_U32, CONFIG_FIELD(struct file, step_tokens), .min = 16, .max = 8192, .fallback = "512",
-     .help = "most tokens computed in one step"},
-    {"kv_tokens", CONFIG_U32, CONFIG_FIELD(struct file, kv_tokens), .min = 512, .max = 1048576, .fallback = "4096",
-     .help = "tokens whose keys and values are held at once, for each model"},
+    {"step_tokens", CONFIG_U32, CONFIG_FIELD(struct file, step_tokens), .min = 16, .max = 8192,
+     .fallback = "512", .help = "most tokens computed in one step"},
+    {"kv_tokens", CONFIG_U32, CONFIG_FIELD(struct file, kv_tokens), .min = 512, .max = 1048576,
+     .fallback = "4096", .help = "tokens whose keys and values are held at once, for each model"},
     CONFIG_END,
 };
 
@@ -123,18 +122,18 @@ static const struct config_row decode_rows[] = {
      .help = "a worker is replaced after so many parts"},
     {"image_pixels", CONFIG_U64, CONFIG_FIELD(struct file, image_pixels), .min = 64, .max = 268435456,
      .fallback = "67108864", .help = "most pixels of an image"},
-    {"image_side", CONFIG_U32, CONFIG_FIELD(struct file, image_side), .min = 8, .max = 65535, .fallback = "16384",
-     .help = "most pixels of one side"},
-    {"address_space", CONFIG_SIZE, CONFIG_FIELD(struct file, address_space), .min = 134217728, .fallback = "512MiB",
-     .help = "memory of a worker"},
+    {"image_side", CONFIG_U32, CONFIG_FIELD(struct file, image_side), .min = 8, .max = 65535,
+     .fallback = "16384", .help = "most pixels of one side"},
+    {"address_space", CONFIG_SIZE, CONFIG_FIELD(struct file, address_space), .min = 134217728,
+     .fallback = "512MiB", .help = "memory of a worker"},
     CONFIG_END,
 };
 
 static const struct config_row limits_rows[] = {
-    {"requests", CONFIG_U32, CONFIG_FIELD(struct file, max_requests), .min = 1, .max = 65536, .fallback = "512",
-     .help = "most open requests"},
-    {"text", CONFIG_SIZE, CONFIG_FIELD(struct file, text_bytes), .min = 1, .max = IPC_MAX_PART_BYTES, .fallback = "1MiB",
-     .help = "most bytes of a text part"},
+    {"requests", CONFIG_U32, CONFIG_FIELD(struct file, max_requests), .min = 1, .max = 65536,
+     .fallback = "512", .help = "most open requests"},
+    {"text", CONFIG_SIZE, CONFIG_FIELD(struct file, text_bytes), .min = 1, .max = IPC_MAX_PART_BYTES,
+     .fallback = "1MiB", .help = "most bytes of a text part"},
     {"part", CONFIG_SIZE, CONFIG_FIELD(struct file, part_bytes), .min = 1, .max = IPC_MAX_PART_BYTES,
      .fallback = "20MiB", .help = "most bytes of any part"},
     {"total", CONFIG_SIZE, CONFIG_FIELD(struct file, total_bytes), .min = 1, .max = IPC_MAX_TOTAL_BYTES,
@@ -145,14 +144,14 @@ static const struct config_row limits_rows[] = {
 };
 
 static const struct config_row audit_rows[] = {
-    {"mode", CONFIG_ENUM, CONFIG_FIELD(struct file, audit_mode), .choices = audit_choices, .fallback = "before_reply",
-     .help = "before_reply: no verdict without a durable record; async; off"},
+    {"mode", CONFIG_ENUM, CONFIG_FIELD(struct file, audit_mode), .choices = audit_choices,
+     .fallback = "before_reply", .help = "before_reply: no verdict without a durable record; async; off"},
     CONFIG_END,
 };
 
 static const struct config_row log_rows[] = {
-    {"level", CONFIG_ENUM, CONFIG_FIELD(struct file, log_level), .choices = level_choices, .fallback = "notice",
-     .help = "least severe messages that are written"},
+    {"level", CONFIG_ENUM, CONFIG_FIELD(struct file, log_level), .choices = level_choices,
+     .fallback = "notice", .help = "least severe messages that are written"},
     CONFIG_END,
 };
 
@@ -162,7 +161,8 @@ struct file_with_schema {
 };
 
 static const struct config_row rows[] = {
-    {"schema", CONFIG_ENUM, CONFIG_FIELD(struct file_with_schema, schema), .choices = schema_choices, .required = true},
+    {"schema", CONFIG_ENUM, CONFIG_FIELD(struct file_with_schema, schema), .choices = schema_choices,
+     .required = true},
     {"listen", CONFIG_STRUCT, .rows = listen_rows, .help = "where clients connect"},
     {"policies", CONFIG_STRUCT, .rows = policies_rows, .required = true, .help = "what is allowed"},
     {"models", CONFIG_STRUCT, .rows = models_rows, .help = "where weights are"},
@@ -174,7 +174,7 @@ static const struct config_row rows[] = {
     CONFIG_END,
 };
 
-/* ---- resolving -------------------------------------------------------------------------------------------------- */
+/* ---- resolving ---- */
 
 struct resolver {
     const char *path; /* of the configuration */
@@ -184,7 +184,8 @@ struct resolver {
 };
 
 static void join(struct resolver *r, char *out, size_t out_size, const char *folder, const char *name) {
-    int used = name[0] == '/' ? snprintf(out, out_size, "%s", name) : snprintf(out, out_size, "%s/%s", folder, name);
+    int used =
+        name[0] == '/' ? snprintf(out, out_size, "%s", name) : snprintf(out, out_size, "%s/%s", folder, name);
     if (used < 0 || (size_t)used >= out_size) {
         config_report_add(r->report, r->path, 1, 1, "the path %.64s… is too long", name);
         r->failed = true;
@@ -215,14 +216,16 @@ static void resolve_endpoints(struct resolver *r, const struct file *f, struct s
         s->endpoint_count = 1;
         int used = snprintf(s->endpoints[0], sizeof s->endpoints[0], "ipc://%s/front.sock", s->run_dir);
         if (used < 0 || (size_t)used >= sizeof s->endpoints[0]) {
-            config_report_add(r->report, r->path, 1, 1, "the path of the socket in %.64s… is too long", s->run_dir);
+            config_report_add(r->report, r->path, 1, 1, "the path of the socket in %.64s… is too long",
+                              s->run_dir);
             r->failed = true;
         }
         return;
     }
     for (size_t i = 0; i < f->endpoint_count; i++) {
         const char *e = f->endpoints[i];
-        if ((strncmp(e, "ipc:///", 7) != 0 && strncmp(e, "tcp://", 6) != 0) || strlen(e) >= sizeof s->endpoints[0]) {
+        if ((strncmp(e, "ipc:///", 7) != 0 && strncmp(e, "tcp://", 6) != 0) ||
+            strlen(e) >= sizeof s->endpoints[0]) {
             config_report_add(r->report, r->path, 1, 1,
                               "listen.endpoints: \"%.64s\" is neither ipc:///PATH nor tcp://ADDRESS:PORT", e);
             r->failed = true;
@@ -240,7 +243,8 @@ static void resolve_models(struct resolver *r, const struct file *f, struct sett
     } else if (from_environment != NULL && from_environment[0] != '\0') {
         join(r, s->models_dir, sizeof s->models_dir, ".", from_environment);
     } else {
-        join(r, s->models_dir, sizeof s->models_dir, home != NULL ? home : "/var/cache", ".cache/buckler/models");
+        join(r, s->models_dir, sizeof s->models_dir, home != NULL ? home : "/var/cache",
+             ".cache/buckler/models");
     }
     join(r, s->data_dir, sizeof s->data_dir, r->folder, f->data_dir);
     for (size_t i = 0; i < f->named_count; i++) {
@@ -291,7 +295,8 @@ static void resolve(struct resolver *r, const struct file *f, const char *state_
     memcpy(s->default_policy, f->default_policy, sizeof s->default_policy);
 }
 
-int settings_load(const char *path, const char *state_dir, struct settings *ret, struct config_report *report) {
+int settings_load(const char *path, const char *state_dir, struct settings *ret,
+                  struct config_report *report) {
     struct file_with_schema loaded = {0};
     int rc = config_load_file(path, rows, &loaded, report);
     if (rc != 0) {
@@ -305,5 +310,6 @@ int settings_load(const char *path, const char *state_dir, struct settings *ret,
 }
 
 struct decode_image_form settings_fallback_image_form(void) {
-    return (struct decode_image_form){.resize_width = 32, .resize_height = 32, .crop_width = 32, .crop_height = 32};
+    return (struct decode_image_form){
+        .resize_width = 32, .resize_height = 32, .crop_width = 32, .crop_height = 32};
 }

@@ -18,7 +18,12 @@ enum {
     SETTINGS_PATH_SIZE = 1024,
 };
 
-enum settings_audit { SETTINGS_AUDIT_INVALID, SETTINGS_AUDIT_BEFORE_REPLY, SETTINGS_AUDIT_ASYNC, SETTINGS_AUDIT_OFF };
+enum settings_audit {
+    SETTINGS_AUDIT_INVALID,
+    SETTINGS_AUDIT_BEFORE_REPLY,
+    SETTINGS_AUDIT_ASYNC,
+    SETTINGS_AUDIT_OFF
+};
 
 struct settings_model {
     char name[65];
@@ -56,9 +61,11 @@ struct settings {
 };
 
 /* state_dir NULL or "": the packaged folders. CONFIG_E_INVALID: every mistake is in `report`. */
-int settings_load(const char *path, const char *state_dir, struct settings *ret, struct config_report *report) MUST_CHECK;
+int settings_load(const char *path, const char *state_dir, struct settings *ret,
+                  struct config_report *report) MUST_CHECK;
 
-/* How images are decoded when no classifier of the policy looks at them: small, only to check that they are sound. */
+/* How images are decoded when no classifier of the policy looks at them: small, only to check that they are
+ * sound. */
 struct decode_image_form settings_fallback_image_form(void);
 
 #endif

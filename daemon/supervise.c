@@ -166,8 +166,8 @@ static void on_restart(void *user) {
 static void role_died(struct role *role, int wait_status) {
     struct daemon *d = role->daemon;
     uint64_t lived_ms = (clock_monotonic_ns() - role->started_ns) / 1000000u;
-    log_error(&d->log, "role-died", "%s (pid %d) ended by %s %d after %llu ms", role->type->program, (int)role->pid,
-              WIFSIGNALED(wait_status) ? "signal" : "exit code",
+    log_error(&d->log, "role-died", "%s (pid %d) ended by %s %d after %llu ms", role->type->program,
+              (int)role->pid, WIFSIGNALED(wait_status) ? "signal" : "exit code",
               WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : WEXITSTATUS(wait_status),
               (unsigned long long)lived_ms);
     role->pid = 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Starts the roles (buckler-front, buckler-audit), watches them and replaces one that died: at once the first time, then
- * with a delay that doubles while the role keeps dying young. Decode workers are watched by their own pool.
+ * Starts the roles (buckler-front, buckler-audit), watches them and replaces one that died: at once the first
+ * time, then with a delay that doubles while the role keeps dying young. Decode workers are watched by their
+ * own pool.
  */
 #ifndef BUCKLER_DAEMON_SUPERVISE_H
 #define BUCKLER_DAEMON_SUPERVISE_H
@@ -18,22 +19,22 @@ struct daemon;
 struct role;
 
 struct role_type {
-    const char *program;                                   /* "buckler-front" */
-    void (*started)(struct daemon *d, struct role *role);  /* send the first message */
+    const char *program;                                  /* "buckler-front" */
+    void (*started)(struct daemon *d, struct role *role); /* send the first message */
     void (*message)(struct daemon *d, struct role *role, struct imsg *message);
-    void (*died)(struct daemon *d, struct role *role);     /* its socket is closed already */
+    void (*died)(struct daemon *d, struct role *role); /* its socket is closed already */
 };
 
 struct role {
     const struct role_type *type;
     struct daemon *daemon;
-    pid_t pid;          /* 0: not running */
-    int socket;         /* -1: none */
-    bool ready;         /* it said so */
-    bool wanted;        /* replace it when it dies */
-    uint64_t epoch;     /* counts its lives */
+    pid_t pid;      /* 0: not running */
+    int socket;     /* -1: none */
+    bool ready;     /* it said so */
+    bool wanted;    /* replace it when it dies */
+    uint64_t epoch; /* counts its lives */
     uint64_t started_ns;
-    uint32_t delay_ms;  /* before the next start */
+    uint32_t delay_ms; /* before the next start */
     struct loop_source *source, *restart_timer;
     struct role_queued *queue, **queue_tail; /* messages that did not fit into the socket */
     uint32_t queue_length;

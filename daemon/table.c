@@ -11,14 +11,20 @@
 #include "daemon/control.h"
 #include "daemon/request.h"
 
-static struct request *request_new(struct daemon *d, enum request_origin origin, const struct ipc_request *in) {
+static struct request *request_new(struct daemon *d, enum request_origin origin,
+                                   const struct ipc_request *in) {
     struct request *r = calloc(1, sizeof *r);
     if (r == NULL) {
         return NULL;
     }
-    *r = (struct request){.daemon = d, .origin = origin, .number = ++d->request_number, .in = *in,
-                          .received_ns = clock_monotonic_ns(), .received_unix_ns = clock_unix_ns(),
-                          .deadline_ns = UINT64_MAX, .front_epoch = d->front.epoch};
+    *r = (struct request){.daemon = d,
+                          .origin = origin,
+                          .number = ++d->request_number,
+                          .in = *in,
+                          .received_ns = clock_monotonic_ns(),
+                          .received_unix_ns = clock_unix_ns(),
+                          .deadline_ns = UINT64_MAX,
+                          .front_epoch = d->front.epoch};
     arena_init(&r->arena, REQUEST_ARENA_BYTES);
     r->next = d->requests;
     if (d->requests != NULL) {
@@ -60,7 +66,8 @@ void request_deadlines(struct daemon *d) {
     while (r != NULL) {
         struct request *next = r->next;
         if (request_is_judged_now(r) && r->deadline_ns <= now) {
-            request_fail(r, FAILURE_DEADLINE, 504, "deadline", "the deadline passed before the content was judged");
+            request_fail(r, FAILURE_DEADLINE, 504, "deadline",
+                         "the deadline passed before the content was judged");
             request_end_early(r);
         }
         r = next;
@@ -71,8 +78,9 @@ void request_deadlines(struct daemon *d) {
 static void cancel(struct daemon *d, uint64_t front_id, const struct ipc_request *in) {
     bool found = false;
     for (struct request *r = d->requests; r != NULL && !found; r = r->next) {
-        if (r->origin == REQUEST_CLIENT && r->front_epoch == d->front.epoch && r->in.connection == in->connection &&
-            strcmp(r->in.id, in->target) == 0 && request_is_judged_now(r)) {
+        if (r->origin == REQUEST_CLIENT && r->front_epoch == d->front.epoch &&
+            r->in.connection == in->connection && strcmp(r->in.id, in->target) == 0 &&
+            request_is_judged_now(r)) {
             found = true;
             request_fail(r, FAILURE_DEFAULT, 499, "cancelled", "cancelled by the client");
             request_end_early(r);
@@ -104,9 +112,11 @@ void request_start(struct daemon *d, uint64_t front_id, const struct ipc_request
 
 int request_start_example(struct daemon *d, struct generation *generation, const struct bound_policy *policy,
                           const struct policy_example *example, void (*done)(struct request *r), void *user) {
-    struct ipc_request in = {.op = IPC_OP_CLASSIFY, .scope = example->scope, .class_ = CLASS_STANDARD, .part_count = 1};
+    struct ipc_request in = {
+        .op = IPC_OP_CLASSIFY, .scope = example->scope, .class_ = CLASS_STANDARD, .part_count = 1};
     struct ipc_part *part = &in.parts[0];
-    *part = (struct ipc_part){.kind = CONTENT_TEXT, .role = ROLE_USER, .judge = true, .size = strlen(example->text)};
+    *part = (struct ipc_part){
+        .kind = CONTENT_TEXT, .role = ROLE_USER, .judge = true, .size = strlen(example->text)};
     part->fd = fd_sealed(example->text, part->size);
     if (part->fd < 0) {
         return part->fd;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Parent side of the decode workers: hand over a sealed descriptor, get canonical content or a reason. The workers
- * (buckler-decode) are started ahead, one job at a time each, and live under seccomp and rlimits. A worker that dies
- * or overruns costs its own job (DECODE_E_FAILED) and is replaced at once.
+ * Parent side of the decode workers: hand over a sealed descriptor, get canonical content or a reason. The
+ * workers (buckler-decode) are started ahead, one job at a time each, and live under seccomp and rlimits. A
+ * worker that dies or overruns costs its own job (DECODE_E_FAILED) and is replaced at once.
  *
- * All of it runs on the thread of the loop; nothing blocks. A job finishes exactly once, through `done`, never from
- * inside decode_submit.
+ * All of it runs on the thread of the loop; nothing blocks. A job finishes exactly once, through `done`,
+ * never from inside decode_submit.
  */
 #ifndef BUCKLER_DECODE_DECODE_H
 #define BUCKLER_DECODE_DECODE_H
@@ -38,14 +38,14 @@ struct decode_options {
     uint32_t job_ms;              /* wall clock of one job: 2000 */
     uint32_t jobs_per_worker;     /* retired after so many: 1000 */
     const struct log *log;
-    const char *program;          /* of the workers; NULL: buckler-decode beside the running program */
+    const char *program; /* of the workers; NULL: buckler-decode beside the running program */
 };
 
-/* How pixels shall come out: resized bilinearly, bit for bit like Pillow (horizontal pass first), optionally through a
- * JPEG round trip of that quality, then the centre crop. Sides of the resize: 8 to 2048. */
+/* How pixels shall come out: resized bilinearly, bit for bit like Pillow (horizontal pass first), optionally
+ * through a JPEG round trip of that quality, then the centre crop. Sides of the resize: 8 to 2048. */
 struct decode_image_form {
     uint32_t resize_width, resize_height;
-    uint32_t jpeg_quality;   /* 0: no round trip */
+    uint32_t jpeg_quality; /* 0: no round trip */
     uint32_t crop_width, crop_height;
 };
 
@@ -60,18 +60,18 @@ struct decode_job {
     void (*done)(struct decode_job *job);
     void *user;
 
-    int status;                    /* 0 or DECODE_E_* or negative */
-    struct error error;            /* one sentence for the client */
-    struct canonical_part part;    /* when status is 0 */
+    int status;                 /* 0 or DECODE_E_* or negative */
+    struct error error;         /* one sentence for the client */
+    struct canonical_part part; /* when status is 0 */
 
-    struct decode_job *next;       /* the pool's */
+    struct decode_job *next; /* the pool's */
 };
 
 struct decode_pool;
 
 /* Starts the workers and returns; `ready` is called on the loop when all answered their warm-up. */
-int decode_pool_new(struct loop *loop, const struct decode_options *options, void (*ready)(void *user), void *user,
-                    struct decode_pool **ret, struct error *reterr) MUST_CHECK;
+int decode_pool_new(struct loop *loop, const struct decode_options *options, void (*ready)(void *user),
+                    void *user, struct decode_pool **ret, struct error *reterr) MUST_CHECK;
 
 /* Kills the workers; jobs that still wait are forgotten without `done`. Accepts NULL; returns NULL. */
 struct decode_pool *decode_pool_free(struct decode_pool *pool);
@@ -79,7 +79,8 @@ struct decode_pool *decode_pool_free(struct decode_pool *pool);
 /* 0, or DECODE_E_OVERLOADED (done is not called then). */
 int decode_submit(struct decode_pool *pool, struct decode_job *job) MUST_CHECK;
 
-/* Forgets a job: `done` will not be called and its memory may go. A running worker is left to finish or overrun. */
+/* Forgets a job: `done` will not be called and its memory may go. A running worker is left to finish or
+ * overrun. */
 void decode_cancel(struct decode_pool *pool, struct decode_job *job);
 
 /* SIGCHLD: tells whether `pid` was one of its workers (and replaces it). */

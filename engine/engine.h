@@ -68,8 +68,7 @@ struct engine *engine_free(struct engine *engine);
 const char *engine_instruction_set(const struct engine *engine);
 unsigned engine_threads(const struct engine *engine);
 
-/* ---- models
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- models ---- */
 
 enum engine_model_kind { ENGINE_MODEL_INVALID, ENGINE_MODEL_TEXT, ENGINE_MODEL_IMAGE_CLASSIFIER };
 
@@ -103,8 +102,7 @@ const struct engine_model_info *engine_model_info(const struct engine_model *mod
 /* Only the header of a file: what it is and what it would take; no weights are touched. */
 int engine_inspect(const char *path, struct engine_model_info *ret_info, struct error *reterr) MUST_CHECK;
 
-/* ---- tokens
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- tokens ---- */
 
 enum engine_tokenize_flags {
     ENGINE_TOKENIZE_BOS = 1u << 0, /* BOS in front */
@@ -125,8 +123,7 @@ const char *engine_piece(const struct engine_model *model, uint32_t id, size_t *
 /* Id of the piece that is exactly `text`, or -1. */
 int64_t engine_token_id(const struct engine_model *model, const char *text);
 
-/* ---- jobs
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- jobs ---- */
 
 /* Only tokens that a readout depends on are computed and need KV pages: what follows the last readout of a
  * leaf does not. A page holds 32 tokens of one segment, so very short segments use more of the cache than

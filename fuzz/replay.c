@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * main() for fuzz targets in ordinary builds: runs the target once over each file named and over each file in each
- * folder named. Options (-runs=0 …) are ignored, so that the same command works for libFuzzer.
+ * main() for fuzz targets in ordinary builds: runs the target once over each file named and over each file in
+ * each folder named. Options (-runs=0 …) are ignored, so that the same command works for libFuzzer.
  */
 #include <dirent.h>
 #include <stdint.h>
@@ -56,7 +56,8 @@ static int replay_folder(const char *path) {
     }
     for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
         char name[4096];
-        if (entry->d_name[0] != '.' && snprintf(name, sizeof name, "%s/%s", path, entry->d_name) < (int)sizeof name) {
+        if (entry->d_name[0] != '.' &&
+            snprintf(name, sizeof name, "%s/%s", path, entry->d_name) < (int)sizeof name) {
             bad |= replay_file(name);
         }
     }
@@ -71,7 +72,8 @@ int main(int argc, char **argv) {
         if (argv[i][0] == '-') {
             continue;
         }
-        bad |= stat(argv[i], &info) == 0 && S_ISDIR(info.st_mode) ? replay_folder(argv[i]) : replay_file(argv[i]);
+        bad |= stat(argv[i], &info) == 0 && S_ISDIR(info.st_mode) ? replay_folder(argv[i])
+                                                                  : replay_file(argv[i]);
     }
     printf("%zu seeds replayed\n", replayed);
     return bad != 0 || replayed == 0;

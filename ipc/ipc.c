@@ -41,7 +41,7 @@ uint32_t ipc_want_from(const char *name) {
     return 0;
 }
 
-/* ---- requests ----------------------------------------------------------------------------------- */
+/* ---- requests ---- */
 
 static void encode_part(const struct ipc_part *part, struct buf *out) {
     buf_u8(out, (uint8_t)part->kind);
@@ -187,7 +187,7 @@ void ipc_request_deinit(struct ipc_request *request) {
     request->part_count = 0;
 }
 
-/* ---- settings ----------------------------------------------------------------------------------- */
+/* ---- settings ---- */
 
 void ipc_encode_settings(const struct ipc_settings *settings, struct buf *out) {
     buf_u32(out, settings->endpoint_count);

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What passes between buckler-front (libzmq, JSON) and the core: a checked request one way, a finished reply the other.
- * The front has validated every field against ipc/PROTOCOL.md; the core decodes with base/cursor and checks sizes
- * again. A request that the front had to refuse still comes to the core, with `refusal` filled, so that it gets its
- * audit record and its reply like any other.
+ * What passes between buckler-front (libzmq, JSON) and the core: a checked request one way, a finished reply
+ * the other. The front has validated every field against ipc/PROTOCOL.md; the core decodes with base/cursor
+ * and checks sizes again. A request that the front had to refuse still comes to the core, with `refusal`
+ * filled, so that it gets its audit record and its reply like any other.
  *
  * Messages (base/imsg.h): the id is the front's request number, unique while the front lives.
  *   core → front  IPC_CONFIGURE  struct ipc_settings     first message
  *   front → core  IPC_READY      endpoints, one a line   sockets are bound
  *   front → core  IPC_FAILED     sentence                sockets could not be bound; the front exits
  *   front → core  IPC_REQUEST    struct ipc_request, one sealed memfd a part
- *   core → front  IPC_REPLY      JSON of frame 0         exactly one a request; sealed memfds become frames 1…
+ *   core → front  IPC_REPLY      JSON of frame 0         exactly one a request; sealed memfds become frames
+ * 1…
  */
 #ifndef BUCKLER_IPC_IPC_H
 #define BUCKLER_IPC_IPC_H
@@ -42,7 +43,15 @@ enum {
     IPC_NAME_SIZE = 65,
 };
 
-enum ipc_op { IPC_OP_INVALID, IPC_OP_HELLO, IPC_OP_CLASSIFY, IPC_OP_PING, IPC_OP_CANCEL, IPC_OP_REFUSED, IPC_OP_COUNT };
+enum ipc_op {
+    IPC_OP_INVALID,
+    IPC_OP_HELLO,
+    IPC_OP_CLASSIFY,
+    IPC_OP_PING,
+    IPC_OP_CANCEL,
+    IPC_OP_REFUSED,
+    IPC_OP_COUNT
+};
 
 enum ipc_want {
     IPC_WANT_RAW = 1u << 0,
@@ -70,11 +79,12 @@ struct ipc_request {
     char policy[IPC_NAME_SIZE]; /* "": the default */
     enum content_scope scope;
     enum request_class class_;
-    uint32_t deadline_ms;       /* 0: the policy's */
+    uint32_t deadline_ms; /* 0: the policy's */
     char subject[257];
     char idem[129];
     char traceparent[56];
-    char target[IPC_ID_SIZE];   /* op CANCEL: the id of the request to cancel; the cancel has an id of its own */
+    char
+        target[IPC_ID_SIZE]; /* op CANCEL: the id of the request to cancel; the cancel has an id of its own */
     uint32_t want;
     uint32_t part_count;
     struct ipc_part parts[IPC_MAX_PARTS];
@@ -98,7 +108,7 @@ struct ipc_settings {
     bool insecure_loopback;                 /* tcp without CURVE on a loopback address is allowed */
     uint32_t uid_count;                     /* ipc: allowed uids; 0: only the front's own and root */
     uint32_t uids[IPC_MAX_UIDS];
-    uint32_t window;                        /* most open requests of one connection */
+    uint32_t window; /* most open requests of one connection */
     uint64_t part_bytes, total_bytes;
     char curve_secret[IPC_KEY_SIZE]; /* the server's key: every tcp endpoint speaks CURVE; "": none does */
     uint32_t key_count;              /* clients whom CURVE accepts */

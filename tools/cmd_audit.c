@@ -19,9 +19,10 @@ static int verify(int argc, char **argv) {
     const char *directory = rest < argc ? argv[rest] : "/var/lib/buckler/audit";
     rc = audit_verify(directory, &report, &error);
     if (json != NULL) {
-        (void)printf("{\"sound\":%s,\"records\":%llu,\"first_index\":%llu,\"next_index\":%llu,\"last_hash\":\"%s\"}\n",
-                     rc == 0 ? "true" : "false", (unsigned long long)report.records,
-                     (unsigned long long)report.first_index, (unsigned long long)report.next_index, report.last_hash);
+        (void)printf(
+            "{\"sound\":%s,\"records\":%llu,\"first_index\":%llu,\"next_index\":%llu,\"last_hash\":\"%s\"}\n",
+            rc == 0 ? "true" : "false", (unsigned long long)report.records,
+            (unsigned long long)report.first_index, (unsigned long long)report.next_index, report.last_hash);
     }
     if (rc != 0) {
         /* Exit codes of buckler-verify: 1 tampered, 2 torn tail only, 3 gap, 4 unreadable. */
@@ -31,7 +32,8 @@ static int verify(int argc, char **argv) {
     if (json == NULL) {
         (void)printf("sound: %llu records, %llu to %llu, last hash %s\n", (unsigned long long)report.records,
                      (unsigned long long)report.first_index,
-                     (unsigned long long)(report.next_index > 0 ? report.next_index - 1 : 0), report.last_hash);
+                     (unsigned long long)(report.next_index > 0 ? report.next_index - 1 : 0),
+                     report.last_hash);
     }
     return 0;
 }
@@ -51,7 +53,8 @@ static int print_record(void *user, uint64_t index, const char *json, size_t siz
 
 static int show(int argc, char **argv) {
     const char *from_text = "0", *to_text = NULL;
-    const struct option_value table[] = {{"--from", true, &from_text}, {"--to", true, &to_text}, {NULL, false, NULL}};
+    const struct option_value table[] = {
+        {"--from", true, &from_text}, {"--to", true, &to_text}, {NULL, false, NULL}};
     int rest = 0;
     uint64_t from = 0, to = UINT64_MAX;
     int rc = command_options(&command_audit_show, argc, argv, table, &rest);
@@ -77,8 +80,7 @@ static int show(int argc, char **argv) {
     return rc == 0 ? 0 : command_fail(EXIT_FAILED, "%s", error.text);
 }
 
-const struct command command_audit_show = {
-    "audit show", "records of the log, one JSON object a line",
-    "audit show [--from INDEX] [--to INDEX] [DIR] [INDEX]\n"
-    "  prints the very bytes that were hashed; --to is not included",
-    show};
+const struct command command_audit_show = {"audit show", "records of the log, one JSON object a line",
+                                           "audit show [--from INDEX] [--to INDEX] [DIR] [INDEX]\n"
+                                           "  prints the very bytes that were hashed; --to is not included",
+                                           show};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * JSON Lines in, replies out in the same order. Several requests are in flight; a ring of slots puts the replies back into
- * order, and each is written with its row's id. --resume counts the whole rows of the output and goes on behind them.
+ * JSON Lines in, replies out in the same order. Several requests are in flight; a ring of slots puts the
+ * replies back into order, and each is written with its row's id. --resume counts the whole rows of the
+ * output and goes on behind them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +29,7 @@ struct batch {
     const char *in_path, *out_path, *policy, *resume;
     struct server server;
     FILE *in, *out;
-    uint64_t flight;                /* most requests that are out */
+    uint64_t flight; /* most requests that are out */
     struct slot slots[MOST_FLIGHT];
     uint64_t read, written, skip, total;
     bool ended;
@@ -56,7 +57,8 @@ static int parse_row(const struct batch *b, const char *line, struct slot *slot)
     json_t *id = json_object_get(row, "id");
     int rc = 0;
     if (!json_is_object(row) || id == NULL || (text == NULL && image == NULL)) {
-        rc = row_error(b, row == NULL ? where.text : "an object with \"id\" and \"text\" or \"image\" is wanted");
+        rc = row_error(b, row == NULL ? where.text
+                                      : "an object with \"id\" and \"text\" or \"image\" is wanted");
     }
     rc = rc == 0 && prompt != NULL ? server_add_text(&slot->content, prompt, false) : rc;
     rc = rc == 0 && text != NULL ? server_add_text(&slot->content, text, true) : rc;
@@ -74,8 +76,12 @@ static int send_slot(struct batch *b, uint64_t number) {
     struct slot *slot = &b->slots[number % MOST_FLIGHT];
     struct buckler_part parts[SERVER_MAX_PARTS];
     char id[24];
-    struct buckler_request request = {.id = id, .policy = b->policy, .scope = slot->scope, .class_ = "batch",
-                                      .deadline_ms = DEADLINE_MS, .parts = parts,
+    struct buckler_request request = {.id = id,
+                                      .policy = b->policy,
+                                      .scope = slot->scope,
+                                      .class_ = "batch",
+                                      .deadline_ms = DEADLINE_MS,
+                                      .parts = parts,
                                       .part_count = server_parts(&slot->content, parts)};
     (void)snprintf(id, sizeof id, "%llu", (unsigned long long)number);
     char used[BUCKLER_ID_SIZE];
@@ -120,7 +126,8 @@ static int write_ready(struct batch *b) {
     while (b->written < b->read && slot->reply != NULL) {
         CLEANUP(free_ptr) char *line = with_id(slot->reply, slot->id);
         if (line == NULL || fprintf(b->out, "%s\n", line) < 0) {
-            return command_fail(EXIT_FAILED, "%s: %s", b->out_path, line == NULL ? "out of memory" : strerror(errno));
+            return command_fail(EXIT_FAILED, "%s: %s", b->out_path,
+                                line == NULL ? "out of memory" : strerror(errno));
         }
         slot_clear(slot);
         b->written++;
@@ -147,7 +154,8 @@ static int take_reply(struct batch *b) {
     if (number >= b->written && number < b->read && b->slots[number % MOST_FLIGHT].reply == NULL) {
         struct slot *slot = &b->slots[number % MOST_FLIGHT];
         if (must_retry(reply)) {
-            rc = send_slot(b, number); /* replies that free the daemon's queue come before it is asked again */
+            rc =
+                send_slot(b, number); /* replies that free the daemon's queue come before it is asked again */
         } else {
             slot->reply = strdup(buckler_reply_json(reply, NULL));
             rc = slot->reply != NULL ? 0 : command_fail(EXIT_FAILED, "batch: out of memory");
@@ -246,10 +254,10 @@ static int run(int argc, char **argv) {
     if (b == NULL) {
         return command_fail(EXIT_FAILED, "batch: out of memory");
     }
-    const struct option_value table[] = {
-        {"--out", true, &b->out_path}, {"--policy", true, &b->policy}, {"--resume", false, &b->resume},
-        {"--server", true, &url},      {"--local", false, &local},     {"--config", true, &config},
-        {"--threads", true, &flight},  {NULL, false, NULL}};
+    const struct option_value table[] = {{"--out", true, &b->out_path},   {"--policy", true, &b->policy},
+                                         {"--resume", false, &b->resume}, {"--server", true, &url},
+                                         {"--local", false, &local},      {"--config", true, &config},
+                                         {"--threads", true, &flight},    {NULL, false, NULL}};
     int rest = 0;
     int words = 0;
     /* IN.jsonl may stand before the options. */
@@ -275,7 +283,8 @@ static int run(int argc, char **argv) {
 
 const struct command command_batch = {
     "batch", "judge a file of rows",
-    "batch IN.jsonl --out OUT.jsonl [--policy P] [--local [--config FILE] | --server URL] [--resume] [--threads N]\n"
+    "batch IN.jsonl --out OUT.jsonl [--policy P] [--local [--config FILE] | --server URL] [--resume] "
+    "[--threads N]\n"
     "  rows {\"id\",\"text\"|\"image\",\"prompt\"?,\"scope\"?}; image is the path of a file\n"
     "  --threads N  requests in flight (16)\n"
     "  --resume     goes on behind the last whole row of OUT.jsonl",

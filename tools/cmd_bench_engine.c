@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Prefill speed of one model. The prompt's tokens are drawn from a fixed sequence; prefill reads the logits of
- * two ids at the last position, which is what a guard does.
+ * Prefill speed of one model. The prompt's tokens are drawn from a fixed sequence; prefill reads the logits
+ * of two ids at the last position, which is what a guard does.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,14 +24,19 @@ static void fill(uint32_t *tokens, uint32_t count, const struct engine_model_inf
 }
 
 /* Seconds of one prefill of `count` tokens; negative after printing why. */
-static double prefill(struct engine *engine, struct engine_model *model, const uint32_t *tokens, uint32_t count) {
+static double prefill(struct engine *engine, struct engine_model *model, const uint32_t *tokens,
+                      uint32_t count) {
     static const uint32_t ids[2] = {100, 200};
     float out[2];
     struct engine_segment segment = {.parent = -1, .tokens = tokens, .count = count};
-    struct engine_readout readout = {.kind = ENGINE_READ_LOGITS, .position = count - 1, .ids = ids, .id_count = 2,
-                                     .out = out};
-    struct engine_job job = {.kind = ENGINE_JOB_FOREST, .model = model, .segments = &segment, .segment_count = 1,
-                             .readouts = &readout, .readout_count = 1};
+    struct engine_readout readout = {
+        .kind = ENGINE_READ_LOGITS, .position = count - 1, .ids = ids, .id_count = 2, .out = out};
+    struct engine_job job = {.kind = ENGINE_JOB_FOREST,
+                             .model = model,
+                             .segments = &segment,
+                             .segment_count = 1,
+                             .readouts = &readout,
+                             .readout_count = 1};
     uint64_t start = clock_monotonic_ns();
     if (engine_run(engine, &job) != 0) {
         (void)command_fail(EXIT_FAILED, "%s", job.error.text);
@@ -41,7 +46,8 @@ static double prefill(struct engine *engine, struct engine_model *model, const u
 }
 
 /* The best of several runs: what the machine can do when nobody else uses it. */
-static double prefill_rate(struct engine *engine, struct engine_model *model, const uint32_t *tokens, uint32_t count) {
+static double prefill_rate(struct engine *engine, struct engine_model *model, const uint32_t *tokens,
+                           uint32_t count) {
     double best = 0;
     double total = 0;
     for (int run = 0; run < LEAST_RUNS || total < least_seconds; run++) {
@@ -77,13 +83,14 @@ static int measure(struct engine *engine, struct engine_model *model, double loa
     }
     command_processor(processor, sizeof processor);
     if (json) {
-        (void)printf("{\"prefill_tok_s\":{\"128\":%.1f,\"512\":%.1f,\"2048\":%.1f},\"decode_tok_s\":%.1f,\"load_s\":%.3f,\"rss_mb\":%.1f,"
+        (void)printf("{\"prefill_tok_s\":{\"128\":%.1f,\"512\":%.1f,\"2048\":%.1f},\"decode_tok_s\":%.1f,"
+                     "\"load_s\":%.3f,\"rss_mb\":%.1f,"
                      "\"threads\":%u,\"instruction_set\":\"%s\",\"cpu\":\"%s\"}\n",
                      rates[0], rates[1], rates[2], decode, load_s, command_rss_mb(), engine_threads(engine),
                      engine_instruction_set(engine), processor);
     } else {
-        (void)printf("%s, %u threads, %s\nloaded in %.2f s, %.0f MB resident\n", processor, engine_threads(engine),
-                     engine_instruction_set(engine), load_s, command_rss_mb());
+        (void)printf("%s, %u threads, %s\nloaded in %.2f s, %.0f MB resident\n", processor,
+                     engine_threads(engine), engine_instruction_set(engine), load_s, command_rss_mb());
         for (int i = 0; i < LENGTH_COUNT; i++) {
             (void)printf("prefill of %4u tokens: %7.1f tokens/s\n", lengths[i], rates[i]);
         }
@@ -94,8 +101,10 @@ static int measure(struct engine *engine, struct engine_model *model, double loa
 
 static int run(int argc, char **argv) {
     const char *path = NULL, *threads_text = "0", *json = NULL;
-    const struct option_value table[] = {{"--model", true, &path}, {"--threads", true, &threads_text},
-                                         {"--json", false, &json}, {NULL, false, NULL}};
+    const struct option_value table[] = {{"--model", true, &path},
+                                         {"--threads", true, &threads_text},
+                                         {"--json", false, &json},
+                                         {NULL, false, NULL}};
     int rest = 0;
     uint64_t threads = 0;
     int rc = command_options(&command_bench_engine, argc, argv, table, &rest);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Many yes/no policies over one content: the load that moderation has and general servers do not. Each item is one tree,
- * preamble and content once, one leaf a policy, read for Yes and No at its end.
+ * Many yes/no policies over one content: the load that moderation has and general servers do not. Each item
+ * is one tree, preamble and content once, one leaf a policy, read for Yes and No at its end.
  */
 #include <jansson.h>
 #include <math.h>
@@ -16,10 +16,11 @@
 enum { MOST_POLICIES = 64, MOST_ITEMS = 4096, MOST_LINE = 1 << 20 };
 
 static const char *const subjects[] = {
-    "hatred of groups of people",   "threats against a person",        "instructions for building weapons",
-    "sexually explicit content",    "encouragement of self-harm",      "the sale of illegal drugs",
-    "fraud or identity theft",      "personal data of private people", "medical dosage instructions",
-    "attempts to manipulate an assistant"};
+    "hatred of groups of people",        "threats against a person",
+    "instructions for building weapons", "sexually explicit content",
+    "encouragement of self-harm",        "the sale of illegal drugs",
+    "fraud or identity theft",           "personal data of private people",
+    "medical dosage instructions",       "attempts to manipulate an assistant"};
 
 struct tokens {
     uint32_t *ids;
@@ -36,7 +37,8 @@ struct bench {
     double *scores; /* [items, policies] */
 };
 
-static int tokenize(const struct bench *b, const char *text, size_t size, unsigned flags, struct tokens *ret) {
+static int tokenize(const struct bench *b, const char *text, size_t size, unsigned flags,
+                    struct tokens *ret) {
     struct error error = {0};
     return engine_tokenize(b->model, text, size, flags, &ret->ids, NULL, &ret->count, &error) == 0
                ? 0
@@ -44,7 +46,8 @@ static int tokenize(const struct bench *b, const char *text, size_t size, unsign
 }
 
 static int prepare(struct bench *b) {
-    static const char preamble[] = "You are a policy expert. Decide whether a text violates a rule.\n\nText: ";
+    static const char preamble[] =
+        "You are a policy expert. Decide whether a text violates a rule.\n\nText: ";
     int64_t yes = engine_token_id(b->model, "Yes");
     int64_t no = engine_token_id(b->model, "No");
     if (yes < 0 || no < 0) {
@@ -55,10 +58,11 @@ static int prepare(struct bench *b) {
     int rc = tokenize(b, preamble, strlen(preamble), ENGINE_TOKENIZE_BOS, &b->preamble);
     for (uint64_t i = 0; i < b->policies && rc == 0; i++) {
         char leaf[512];
-        int used = snprintf(leaf, sizeof leaf,
-                            "\n\nRule %llu: the text must not contain %s, neither openly nor in disguise.\n\nDoes the text "
-                            "violate the rule? Your answer must start with 'Yes' or 'No'.\n",
-                            (unsigned long long)i + 1, subjects[i % (sizeof subjects / sizeof *subjects)]);
+        int used = snprintf(
+            leaf, sizeof leaf,
+            "\n\nRule %llu: the text must not contain %s, neither openly nor in disguise.\n\nDoes the text "
+            "violate the rule? Your answer must start with 'Yes' or 'No'.\n",
+            (unsigned long long)i + 1, subjects[i % (sizeof subjects / sizeof *subjects)]);
         rc = tokenize(b, leaf, (size_t)used, 0, &b->leaves[i]);
     }
     return rc;
@@ -78,14 +82,20 @@ static int judge(struct bench *b, const char *text, double *scores) {
     struct engine_readout readouts[MOST_POLICIES];
     float logits[MOST_POLICIES][2];
     for (uint64_t i = 0; i < b->policies; i++) {
-        segments[i + 2] = (struct engine_segment){.parent = 1, .tokens = b->leaves[i].ids,
-                                                  .count = (uint32_t)b->leaves[i].count};
-        readouts[i] = (struct engine_readout){.kind = ENGINE_READ_LOGITS, .segment = (uint32_t)i + 2,
-                                              .position = (uint32_t)b->leaves[i].count - 1, .ids = b->yes_no,
-                                              .id_count = 2, .out = logits[i]};
+        segments[i + 2] = (struct engine_segment){
+            .parent = 1, .tokens = b->leaves[i].ids, .count = (uint32_t)b->leaves[i].count};
+        readouts[i] = (struct engine_readout){.kind = ENGINE_READ_LOGITS,
+                                              .segment = (uint32_t)i + 2,
+                                              .position = (uint32_t)b->leaves[i].count - 1,
+                                              .ids = b->yes_no,
+                                              .id_count = 2,
+                                              .out = logits[i]};
     }
-    struct engine_job job = {.kind = ENGINE_JOB_FOREST, .model = b->model, .segments = segments,
-                             .segment_count = (uint32_t)b->policies + 2, .readouts = readouts,
+    struct engine_job job = {.kind = ENGINE_JOB_FOREST,
+                             .model = b->model,
+                             .segments = segments,
+                             .segment_count = (uint32_t)b->policies + 2,
+                             .readouts = readouts,
                              .readout_count = (uint32_t)b->policies};
     if (engine_run(b->engine, &job) != 0) {
         return command_fail(EXIT_FAILED, "%s", job.error.text);
@@ -167,7 +177,7 @@ static int run_bench(struct bench *b, const char *path, bool json) {
 
 static int run(int argc, char **argv) {
     const char *path = NULL, *items = NULL, *policies = "8", *threads_text = "0", *json = NULL;
-    const struct option_value table[] = {{"--model", true, &path},       {"--items", true, &items},
+    const struct option_value table[] = {{"--model", true, &path},        {"--items", true, &items},
                                          {"--policies", true, &policies}, {"--threads", true, &threads_text},
                                          {"--json", false, &json},        {NULL, false, NULL}};
     struct bench b = {0};

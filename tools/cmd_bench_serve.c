@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Open-loop load: request i is due at start + i / rate whatever the daemon does, and its latency counts from then, so that a
- * stall is seen by every request that it delayed. With rate 0 one request after the other: the bare round trip.
+ * Open-loop load: request i is due at start + i / rate whatever the daemon does, and its latency counts from
+ * then, so that a stall is seen by every request that it delayed. With rate 0 one request after the other:
+ * the bare round trip.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,10 +102,11 @@ static double quantile(const struct load *load, double q) {
 static void print(struct load *load, double seconds, bool json) {
     qsort(load->latency_ms, load->answered, sizeof *load->latency_ms, by_value);
     uint64_t lost = load->count - load->answered;
-    (void)printf(json ? "{\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f,\"achieved_s\":%.1f,\"errors\":%llu}\n"
-                      : "p50 %.3f ms, p99 %.3f ms, p99.9 %.3f ms, %.1f replies/s, %llu errors\n",
-                 quantile(load, 0.5), quantile(load, 0.99), quantile(load, 0.999), (double)load->answered / seconds,
-                 (unsigned long long)(load->errors + lost));
+    (void)printf(
+        json ? "{\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f,\"achieved_s\":%.1f,\"errors\":%llu}\n"
+             : "p50 %.3f ms, p99 %.3f ms, p99.9 %.3f ms, %.1f replies/s, %llu errors\n",
+        quantile(load, 0.5), quantile(load, 0.99), quantile(load, 0.999), (double)load->answered / seconds,
+        (unsigned long long)(load->errors + lost));
 }
 
 static int measure(struct load *load, struct server *server, uint64_t seconds, bool json) {
@@ -118,7 +120,8 @@ static int measure(struct load *load, struct server *server, uint64_t seconds, b
     if (load->latency_ms == NULL) {
         return command_fail(EXIT_FAILED, "bench serve: out of memory");
     }
-    int rc = buckler_ping(server->client, SERVER_TIMEOUT_MS, &reply); /* the connection stands before the clock starts */
+    int rc = buckler_ping(server->client, SERVER_TIMEOUT_MS,
+                          &reply); /* the connection stands before the clock starts */
     buckler_reply_free(reply);
     if (rc != 0) {
         return server_failed(server, "bench serve");
@@ -136,9 +139,9 @@ static int measure(struct load *load, struct server *server, uint64_t seconds, b
 static int run(int argc, char **argv) {
     const char *url = NULL, *rate = "100", *seconds_text = "10", *json = NULL;
     struct load load = {0};
-    const struct option_value table[] = {{"--server", true, &url},      {"--rate", true, &rate},
+    const struct option_value table[] = {{"--server", true, &url},           {"--rate", true, &rate},
                                          {"--seconds", true, &seconds_text}, {"--policy", true, &load.policy},
-                                         {"--json", false, &json},      {NULL, false, NULL}};
+                                         {"--json", false, &json},           {NULL, false, NULL}};
     int rest = 0;
     uint64_t seconds = 0;
     struct server server;

@@ -54,9 +54,9 @@ static int run(int argc, char **argv) {
     return check_config(config != NULL ? config : local_default_config(space, sizeof space));
 }
 
-const struct command command_check = {
-    "check", "configuration and policies, with their examples",
-    "check [--config FILE] [POLICY…]\n"
-    "  POLICY files alone are checked for mistakes; with --config, or without arguments, everything that the\n"
-    "  configuration names is loaded and every example is judged",
-    run};
+const struct command command_check = {"check", "configuration and policies, with their examples",
+                                      "check [--config FILE] [POLICY…]\n"
+                                      "  POLICY files alone are checked for mistakes; with --config, or "
+                                      "without arguments, everything that the\n"
+                                      "  configuration names is loaded and every example is judged",
+                                      run};

@@ -56,8 +56,11 @@ static void print_readable(const struct buckler_reply *reply) {
 static int judge(const struct arguments *a, struct server *server, const struct server_content *content,
                  uint64_t deadline_ms) {
     struct buckler_part parts[SERVER_MAX_PARTS];
-    struct buckler_request request = {.policy = a->policy, .scope = a->scope, .deadline_ms = (unsigned)deadline_ms,
-                                      .parts = parts, .part_count = server_parts(content, parts)};
+    struct buckler_request request = {.policy = a->policy,
+                                      .scope = a->scope,
+                                      .deadline_ms = (unsigned)deadline_ms,
+                                      .parts = parts,
+                                      .part_count = server_parts(content, parts)};
     struct buckler_reply *reply = NULL;
     int rc = buckler_classify(server->client, &request, SERVER_TIMEOUT_MS, &reply);
     if (rc != 0) {
@@ -69,9 +72,9 @@ static int judge(const struct arguments *a, struct server *server, const struct 
         print_readable(reply);
     }
     int status = buckler_reply_status(reply);
-    rc = buckler_reply_allowed(reply) ? EXIT_ALLOWED
+    rc = buckler_reply_allowed(reply)                                                        ? EXIT_ALLOWED
          : buckler_reply_moderated(reply) || status == 413 || status == 415 || status == 422 ? EXIT_DENIED
-                                                                                            : EXIT_FAILED;
+                                                                                             : EXIT_FAILED;
     buckler_reply_free(reply);
     return rc;
 }
@@ -93,7 +96,8 @@ static int take_texts(int *argc, char **argv, struct server_content *content) {
     return 0;
 }
 
-static int gather(const struct arguments *a, int argc, char **argv, int rest, struct server_content *content) {
+static int gather(const struct arguments *a, int argc, char **argv, int rest,
+                  struct server_content *content) {
     int rc = a->prompt != NULL ? server_add_text(content, a->prompt, false) : 0;
     for (; rest < argc && rc == 0; rest++) {
         rc = server_add_file(content, argv[rest]);
@@ -107,14 +111,15 @@ static int gather(const struct arguments *a, int argc, char **argv, int rest, st
 static int run_with(struct server_content *content, int argc, char **argv) {
     struct arguments a = {0};
     const struct option_value table[] = {
-        {"--policy", true, &a.policy}, {"--scope", true, &a.scope},   {"--server", true, &a.server},
-        {"--config", true, &a.config}, {"--local", false, &a.local},  {"--json", false, &a.json},
+        {"--policy", true, &a.policy}, {"--scope", true, &a.scope},          {"--server", true, &a.server},
+        {"--config", true, &a.config}, {"--local", false, &a.local},         {"--json", false, &a.json},
         {"--prompt", true, &a.prompt}, {"--deadline-ms", true, &a.deadline}, {NULL, false, NULL}};
     int rest = 0;
     uint64_t deadline_ms = 0;
     int rc = take_texts(&argc, argv, content);
     rc = rc != 0 ? rc : command_options(&command_classify, argc, argv, table, &rest);
-    if (rc == 0 && a.deadline != NULL && !command_number("--deadline-ms", a.deadline, 1, 3600000, &deadline_ms)) {
+    if (rc == 0 && a.deadline != NULL &&
+        !command_number("--deadline-ms", a.deadline, 1, 3600000, &deadline_ms)) {
         rc = EXIT_USAGE;
     }
     rc = rc != 0 ? rc : gather(&a, argc, argv, rest, content);
@@ -136,9 +141,11 @@ static int run(int argc, char **argv) {
 
 const struct command command_classify = {
     "classify", "one verdict over texts and images",
-    "classify [--policy P] [--scope S] [--prompt TEXT] [--deadline-ms N] [--local [--config FILE] | --server URL]\n"
+    "classify [--policy P] [--scope S] [--prompt TEXT] [--deadline-ms N] [--local [--config FILE] | --server "
+    "URL]\n"
     "                    [--json] [--text TEXT]… [FILE…|-]\n"
-    "  all texts and files are judged together, the worst decides; a file is an image when it starts like one\n"
+    "  all texts and files are judged together, the worst decides; a file is an image when it starts like "
+    "one\n"
     "  --prompt TEXT  the message that a response answers: context, not judged\n"
     "  --local        start a private daemon for this call\n"
     "  exit 0 allowed, 10 denied, 64 and above errors",

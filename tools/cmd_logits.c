@@ -21,8 +21,10 @@ static uint32_t *parse_ids(const char *option, const char *text, size_t most, si
         char *end = NULL;
         errno = 0;
         unsigned long value = strtoul(text, &end, 10);
-        if (end == text || errno != 0 || value > UINT32_MAX || (*end != ',' && *end != '\0') || count == most) {
-            (void)command_fail(EXIT_USAGE, "%s: token ids are wanted, separated by commas, at most %zu", option, most);
+        if (end == text || errno != 0 || value > UINT32_MAX || (*end != ',' && *end != '\0') ||
+            count == most) {
+            (void)command_fail(EXIT_USAGE, "%s: token ids are wanted, separated by commas, at most %zu",
+                               option, most);
             free(ids);
             return NULL;
         }
@@ -36,7 +38,8 @@ static uint32_t *parse_ids(const char *option, const char *text, size_t most, si
     return ids;
 }
 
-static int gather_tokens(const struct arguments *a, const struct engine_model *model, uint32_t **ret, size_t *ret_count) {
+static int gather_tokens(const struct arguments *a, const struct engine_model *model, uint32_t **ret,
+                         size_t *ret_count) {
     if (a->tokens != NULL) {
         *ret = parse_ids("--tokens", a->tokens, MOST_TOKENS, ret_count);
         return *ret != NULL ? 0 : EXIT_USAGE;
@@ -84,14 +87,23 @@ static void print_top(float *logits, size_t count, size_t k) {
 static int compute(struct engine *engine, struct engine_model *model, const uint32_t *tokens, size_t count,
                    const uint32_t *ids, size_t id_count, float *out) {
     struct engine_segment segment = {.parent = -1, .tokens = tokens, .count = (uint32_t)count};
-    struct engine_readout readout = {.kind = ENGINE_READ_LOGITS, .segment = 0, .position = (uint32_t)count - 1, .ids = ids,
-                                     .id_count = (uint32_t)id_count, .out = out};
-    struct engine_job job = {.kind = ENGINE_JOB_FOREST, .model = model, .segments = &segment, .segment_count = 1,
-                             .readouts = &readout, .readout_count = 1};
+    struct engine_readout readout = {.kind = ENGINE_READ_LOGITS,
+                                     .segment = 0,
+                                     .position = (uint32_t)count - 1,
+                                     .ids = ids,
+                                     .id_count = (uint32_t)id_count,
+                                     .out = out};
+    struct engine_job job = {.kind = ENGINE_JOB_FOREST,
+                             .model = model,
+                             .segments = &segment,
+                             .segment_count = 1,
+                             .readouts = &readout,
+                             .readout_count = 1};
     return engine_run(engine, &job) == 0 ? 0 : command_fail(EXIT_FAILED, "%s", job.error.text);
 }
 
-static int answer(const struct arguments *a, struct engine *engine, struct engine_model *model, uint64_t top) {
+static int answer(const struct arguments *a, struct engine *engine, struct engine_model *model,
+                  uint64_t top) {
     CLEANUP(free_ptr) uint32_t *tokens = NULL;
     CLEANUP(free_ptr) uint32_t *ids = NULL;
     size_t count = 0;
@@ -124,8 +136,8 @@ static int answer(const struct arguments *a, struct engine *engine, struct engin
 static int run(int argc, char **argv) {
     struct arguments a = {.threads = "0", .top = "10"};
     const struct option_value table[] = {
-        {"--model", true, &a.model}, {"--tokens", true, &a.tokens}, {"--text", true, &a.text},
-        {"--ids", true, &a.ids},     {"--top", true, &a.top},       {"--f32", false, &a.reference},
+        {"--model", true, &a.model}, {"--tokens", true, &a.tokens},   {"--text", true, &a.text},
+        {"--ids", true, &a.ids},     {"--top", true, &a.top},         {"--f32", false, &a.reference},
         {"--json", false, &a.json},  {"--threads", true, &a.threads}, {NULL, false, NULL}};
     int rest = 0;
     uint64_t threads = 0, top = 0;
@@ -153,7 +165,8 @@ static int run(int argc, char **argv) {
 
 const struct command command_logits = {
     "logits", "logits of the last position, for parity checks",
-    "logits --model FILE (--tokens 2,10,… | --text TEXT|-) [--top K | --ids A,B] [--f32] [--threads N] [--json]\n"
+    "logits --model FILE (--tokens 2,10,… | --text TEXT|-) [--top K | --ids A,B] [--f32] [--threads N] "
+    "[--json]\n"
     "  --text TEXT  tokenised with BOS in front; - reads standard input\n"
     "  --top K      the K highest (10)\n"
     "  --ids A,B    these\n"

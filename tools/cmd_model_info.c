@@ -15,9 +15,10 @@ static void print_text(const struct engine_model_info *m) {
     (void)printf("file          %.1f MB, sha256 %s\n", mb(m->file_bytes), m->digest);
     (void)printf("parameters    %.1f million\n", (double)m->parameters / 1e6);
     if (m->kind == ENGINE_MODEL_TEXT) {
-        (void)printf("shape         %u layers, hidden %u, %u heads of %u (%u for keys), feed-forward %u\n", m->layers,
-                     m->hidden, m->heads, m->head_size, m->kv_heads, m->feed_forward);
-        (void)printf("context       %u tokens, window %u, vocabulary %u\n", m->context, m->window, m->vocabulary);
+        (void)printf("shape         %u layers, hidden %u, %u heads of %u (%u for keys), feed-forward %u\n",
+                     m->layers, m->hidden, m->heads, m->head_size, m->kv_heads, m->feed_forward);
+        (void)printf("context       %u tokens, window %u, vocabulary %u\n", m->context, m->window,
+                     m->vocabulary);
         (void)printf("types         %s\n", m->types);
     } else {
         (void)printf("input         %u × %u pixels\n", m->image_width, m->image_height);
@@ -27,16 +28,16 @@ static void print_text(const struct engine_model_info *m) {
 }
 
 static void print_json(const struct engine_model_info *m) {
-    json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "architecture", m->architecture, "name", m->name,
-                          "sha256", m->digest, "file_bytes", (json_int_t)m->file_bytes, "parameters",
-                          (json_int_t)m->parameters, "resident_bytes", (json_int_t)m->resident_bytes, "kv_bytes",
-                          (json_int_t)m->kv_bytes);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "architecture", m->architecture, "name",
+                          m->name, "sha256", m->digest, "file_bytes", (json_int_t)m->file_bytes, "parameters",
+                          (json_int_t)m->parameters, "resident_bytes", (json_int_t)m->resident_bytes,
+                          "kv_bytes", (json_int_t)m->kv_bytes);
     if (o != NULL && m->kind == ENGINE_MODEL_TEXT) {
-        json_t *shape = json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s}", "layers", (int)m->layers, "hidden",
-                                  (int)m->hidden, "heads", (int)m->heads, "kv_heads", (int)m->kv_heads, "head_size",
-                                  (int)m->head_size, "feed_forward", (int)m->feed_forward, "vocabulary",
-                                  (int)m->vocabulary, "context", (int)m->context, "window", (int)m->window, "types",
-                                  m->types);
+        json_t *shape = json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s}", "layers",
+                                  (int)m->layers, "hidden", (int)m->hidden, "heads", (int)m->heads,
+                                  "kv_heads", (int)m->kv_heads, "head_size", (int)m->head_size,
+                                  "feed_forward", (int)m->feed_forward, "vocabulary", (int)m->vocabulary,
+                                  "context", (int)m->context, "window", (int)m->window, "types", m->types);
         (void)json_object_update_missing(o, shape);
         json_decref(shape);
     }
@@ -65,6 +66,5 @@ static int run(int argc, char **argv) {
     return 0;
 }
 
-const struct command command_model_info = {
-    "model info", "what a model file is, and whether it runs here",
-    "model info [--json] FILE", run};
+const struct command command_model_info = {"model info", "what a model file is, and whether it runs here",
+                                           "model info [--json] FILE", run};

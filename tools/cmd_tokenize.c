@@ -31,8 +31,11 @@ static void print_pieces(const struct engine_model *model, const uint32_t *token
 
 static int run(int argc, char **argv) {
     const char *model_path = NULL, *text = NULL, *json = NULL, *bos = NULL;
-    const struct option_value table[] = {{"--model", true, &model_path}, {"--text", true, &text},
-                                         {"--json", false, &json}, {"--bos", false, &bos}, {NULL, false, NULL}};
+    const struct option_value table[] = {{"--model", true, &model_path},
+                                         {"--text", true, &text},
+                                         {"--json", false, &json},
+                                         {"--bos", false, &bos},
+                                         {NULL, false, NULL}};
     int rest = 0;
     int rc = command_options(&command_tokenize, argc, argv, table, &rest);
     if (rc != 0) {
@@ -61,7 +64,8 @@ static int run(int argc, char **argv) {
     }
     CLEANUP(free_ptr) uint32_t *tokens = NULL;
     size_t count = 0;
-    rc = engine_tokenize(model, text, size, bos != NULL ? ENGINE_TOKENIZE_BOS : 0, &tokens, NULL, &count, &error);
+    rc = engine_tokenize(model, text, size, bos != NULL ? ENGINE_TOKENIZE_BOS : 0, &tokens, NULL, &count,
+                         &error);
     if (rc != 0) {
         rc = command_fail(EXIT_FAILED, "%s", error.text);
     } else if (json != NULL) {
@@ -74,10 +78,9 @@ static int run(int argc, char **argv) {
     return rc;
 }
 
-const struct command command_tokenize = {
-    "tokenize", "token ids of a text",
-    "tokenize --model FILE [--json] [--bos] [--text TEXT | FILE | -]\n"
-    "  --text TEXT  the text; without it FILE, or standard input\n"
-    "  --bos        put the beginning-of-sequence token in front\n"
-    "  --json       {\"tokens\":[…]} instead of one piece a line",
-    run};
+const struct command command_tokenize = {"tokenize", "token ids of a text",
+                                         "tokenize --model FILE [--json] [--bos] [--text TEXT | FILE | -]\n"
+                                         "  --text TEXT  the text; without it FILE, or standard input\n"
+                                         "  --bos        put the beginning-of-sequence token in front\n"
+                                         "  --json       {\"tokens\":[…]} instead of one piece a line",
+                                         run};

@@ -106,7 +106,8 @@ int command_open_model(const char *path, uint64_t threads, bool reference, struc
     struct error error = {0};
     struct engine_options options = {.threads = (unsigned)threads, .reference = reference};
     struct engine *engine = NULL;
-    if (engine_open(&options, &engine, &error) != 0 || engine_model_open(engine, path, ret_model, &error) != 0) {
+    if (engine_open(&options, &engine, &error) != 0 ||
+        engine_model_open(engine, path, ret_model, &error) != 0) {
         (void)engine_free(engine);
         return command_fail(EXIT_FAILED, "%s", error.text);
     }
@@ -124,8 +125,9 @@ void command_progress(const char *what, uint64_t done, uint64_t total) {
         return;
     }
     int filled = (int)(done * BAR / total);
-    (void)fprintf(stderr, "\r%s [%.*s%*s] %llu/%llu%s", what, filled, "##############################", BAR - filled, "",
-                  (unsigned long long)done, (unsigned long long)total, done == total ? "\n" : "");
+    (void)fprintf(stderr, "\r%s [%.*s%*s] %llu/%llu%s", what, filled, "##############################",
+                  BAR - filled, "", (unsigned long long)done, (unsigned long long)total,
+                  done == total ? "\n" : "");
 }
 
 void command_processor(char *out, size_t out_size) {

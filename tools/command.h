@@ -37,13 +37,13 @@ extern const struct command command_tokenize;
 /* ---- help for commands (command.c) ---- */
 
 struct option_value {
-    const char *name;   /* "--model"; NULL ends the table */
+    const char *name; /* "--model"; NULL ends the table */
     bool takes_value;
     const char **value; /* set to the argument, or to "" for a switch */
 };
 
-/* Parses argv[1…] against the table. *ret_rest is the index of the first argument that is no option. Returns 0, or
- * an exit code after printing why; --help prints the usage and returns -1. */
+/* Parses argv[1…] against the table. *ret_rest is the index of the first argument that is no option. Returns
+ * 0, or an exit code after printing why; --help prints the usage and returns -1. */
 int command_options(const struct command *command, int argc, char **argv, const struct option_value *table,
                     int *ret_rest);
 
@@ -60,7 +60,8 @@ int command_read(const char *path, size_t most, char **ret, size_t *ret_size, st
 int command_open_model(const char *path, uint64_t threads, bool reference, struct engine **ret_engine,
                        struct engine_model **ret_model);
 
-/* A progress bar on standard error when that is a terminal; total 0: unknown. Call with done == total at the end. */
+/* A progress bar on standard error when that is a terminal; total 0: unknown. Call with done == total at the
+ * end. */
 void command_progress(const char *what, uint64_t done, uint64_t total);
 
 /* "AMD EPYC …", from /proc/cpuinfo. */
@@ -76,13 +77,14 @@ const char *command_server(const char *option);
 
 struct local_daemon;
 
-/* Starts `bucklerd` beside this program with a state folder of its own and waits until it is ready, so that --local goes
- * the same way as online. config NULL: the shipped configuration. */
+/* Starts `bucklerd` beside this program with a state folder of its own and waits until it is ready, so that
+ * --local goes the same way as online. config NULL: the shipped configuration. */
 int local_start(const char *config, struct local_daemon **ret, struct error *reterr) MUST_CHECK;
 const char *local_server(const struct local_daemon *local);
 struct local_daemon *local_stop(struct local_daemon *local); /* accepts NULL */
 
-/* The configuration that is used when none is named: $BUCKLER_CONFIG, the packaged one, or etc/dev.yaml of the tree. */
+/* The configuration that is used when none is named: $BUCKLER_CONFIG, the packaged one, or etc/dev.yaml of
+ * the tree. */
 const char *local_default_config(char *space, size_t size);
 
 #endif

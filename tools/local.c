@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * --local: a private bucklerd in a folder of its own. Content takes the same way as online (front, decoders, engine, policy,
- * audit record), so the verdicts are the same bytes.
+ * --local: a private bucklerd in a folder of its own. Content takes the same way as online (front, decoders,
+ * engine, policy, audit record), so the verdicts are the same bytes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -44,11 +44,13 @@ const char *local_default_config(char *space, size_t size) {
     return packaged;
 }
 
-static int start_process(const char *program, const char *config, const char *state, int ready, pid_t *ret_pid) {
+static int start_process(const char *program, const char *config, const char *state, int ready,
+                         pid_t *ret_pid) {
     extern char **environ;
-    char *argv[] = {(char *)(uintptr_t)program, (char *)(uintptr_t) "--config", (char *)(uintptr_t)config,
-                    (char *)(uintptr_t) "--state", (char *)(uintptr_t)state,
-                    (char *)(uintptr_t) "--log-level", (char *)(uintptr_t) "warning", NULL};
+    char *argv[] = {(char *)(uintptr_t)program,    (char *)(uintptr_t) "--config",
+                    (char *)(uintptr_t)config,     (char *)(uintptr_t) "--state",
+                    (char *)(uintptr_t)state,      (char *)(uintptr_t) "--log-level",
+                    (char *)(uintptr_t) "warning", NULL};
     posix_spawn_file_actions_t actions;
     int rc = posix_spawn_file_actions_init(&actions);
     if (rc != 0) {
@@ -75,7 +77,8 @@ static int wait_ready(int fd, struct error *reterr) {
         }
         used += (size_t)got;
     }
-    return strcmp(word, "ready\n") == 0 ? 0 : error_set(reterr, -EPROTO, "the local daemon said something odd");
+    return strcmp(word, "ready\n") == 0 ? 0
+                                        : error_set(reterr, -EPROTO, "the local daemon said something odd");
 }
 
 static void local_cleanup(struct local_daemon **local) {
@@ -106,8 +109,8 @@ int local_start(const char *config, struct local_daemon **ret, struct error *ret
     if (rc < 0) {
         return error_errno(reterr, -rc, "--local: bucklerd is not beside bucklerctl");
     }
-    rc = start_process(program, config != NULL ? config : local_default_config(space, sizeof space), local->state, writer,
-                       &local->pid);
+    rc = start_process(program, config != NULL ? config : local_default_config(space, sizeof space),
+                       local->state, writer, &local->pid);
     if (rc != 0) {
         return error_errno(reterr, rc, "--local: bucklerd cannot be started");
     }

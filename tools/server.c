@@ -20,7 +20,8 @@ int server_add_text(struct server_content *content, const char *text, bool judge
     if (copy == NULL) {
         return command_fail(EXIT_USAGE, "at most %d texts and files fit into a request", SERVER_MAX_PARTS);
     }
-    content->parts[content->count++] = (struct server_part){.bytes = copy, .size = strlen(copy), .judge = judge};
+    content->parts[content->count++] =
+        (struct server_part){.bytes = copy, .size = strlen(copy), .judge = judge};
     return 0;
 }
 
@@ -41,8 +42,10 @@ int server_add_file(struct server_content *content, const char *path) {
 size_t server_parts(const struct server_content *content, struct buckler_part out[SERVER_MAX_PARTS]) {
     for (size_t i = 0; i < content->count; i++) {
         const struct server_part *part = &content->parts[i];
-        out[i] = (struct buckler_part){.kind = part->image ? "image" : "text", .bytes = part->bytes,
-                                       .size = part->size, .context_only = !part->judge,
+        out[i] = (struct buckler_part){.kind = part->image ? "image" : "text",
+                                       .bytes = part->bytes,
+                                       .size = part->size,
+                                       .context_only = !part->judge,
                                        .role = part->judge ? NULL : "user"};
     }
     return content->count;
@@ -64,7 +67,8 @@ int server_open(const char *server, const char *local, const char *config, struc
     const char *url = local != NULL ? local_server(ret->local) : command_server(server);
     if (buckler_client_new(url, NULL, &ret->client) != 0) {
         server_close(ret);
-        return command_fail(EXIT_UNREACHABLE, "%s: not the address of a daemon (ipc://PATH or tcp://HOST:PORT)", url);
+        return command_fail(EXIT_UNREACHABLE,
+                            "%s: not the address of a daemon (ipc://PATH or tcp://HOST:PORT)", url);
     }
     return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the commands that talk to a daemon share: finding it or starting a private one, and content from arguments and files.
+ * What the commands that talk to a daemon share: finding it or starting a private one, and content from
+ * arguments and files.
  */
 #ifndef BUCKLER_TOOLS_SERVER_H
 #define BUCKLER_TOOLS_SERVER_H
@@ -19,7 +20,8 @@ struct server {
     struct local_daemon *local; /* with --local */
 };
 
-/* local not NULL: a private daemon with `config`; else the one at `server`. 0, or prints why and returns an exit code. */
+/* local not NULL: a private daemon with `config`; else the one at `server`. 0, or prints why and returns an
+ * exit code. */
 int server_open(const char *server, const char *local, const char *config, struct server *ret);
 void server_close(struct server *server);
 
@@ -30,7 +32,7 @@ struct server_part {
     char *bytes; /* owned */
     size_t size;
     bool image;
-    bool judge;  /* false: context only, a user's message */
+    bool judge; /* false: context only, a user's message */
 };
 
 struct server_content {
@@ -38,8 +40,8 @@ struct server_content {
     size_t count;
 };
 
-/* Adds a text, or a file ("-": standard input) that is an image when it starts like one. 0, or prints why and returns an
- * exit code. */
+/* Adds a text, or a file ("-": standard input) that is an image when it starts like one. 0, or prints why and
+ * returns an exit code. */
 int server_add_text(struct server_content *content, const char *text, bool judge);
 int server_add_file(struct server_content *content, const char *path);
 void server_content_deinit(struct server_content *content);

@@ -19,7 +19,7 @@
 
 #include "clients/c/buckler.h"
 
-/* ---- a server -------------------------------------------------------------------------------------- */
+/* ---- a server ---- */
 
 enum { REPLY_BYTES = 4096, SEEN = 64 };
 
@@ -176,7 +176,7 @@ static struct buckler_client *connect_to(struct server *server) {
 static const struct buckler_part hello = {.kind = "text", .bytes = "hello", .size = 5};
 static const struct buckler_request request = {.policy = "p", .parts = &hello, .part_count = 1};
 
-/* ---- one at a time --------------------------------------------------------------------------------- */
+/* ---- one at a time ---- */
 
 static void test_an_allow_allows(void **state) {
     struct buckler_client *client = connect_to(*state);
@@ -345,7 +345,7 @@ static void test_redacted_parts_come_with_the_reply(void **state) {
     buckler_client_free(client);
 }
 
-/* ---- many in flight -------------------------------------------------------------------------------- */
+/* ---- many in flight ---- */
 
 static void test_many_in_flight_come_back_by_id_and_through_the_descriptor(void **state) {
     struct server *server = *state;
@@ -405,7 +405,7 @@ static void test_a_broken_connection_is_told_once(void **state) {
     buckler_client_free(client);
 }
 
-/* ---- vectors --------------------------------------------------------------------------------------- */
+/* ---- vectors ---- */
 
 static json_t *load_vectors(void) {
     json_t *vectors = json_load_file(BUCKLER_SOURCE_DIR "/clients/conformance/vectors.json", 0, NULL);

@@ -88,8 +88,7 @@ static int read_string(struct reader *r, const char *what, size_t max, const cha
     return 0;
 }
 
-/* ---- metadata
- * -------------------------------------------------------------------------------------------------- */
+/* ---- metadata ---- */
 
 static int check_bools(const struct reader *r, size_t at, uint64_t count) {
     for (uint64_t i = 0; i < count; i++) {
@@ -237,8 +236,7 @@ static int apply_metas(struct reader *r) {
     return 0;
 }
 
-/* ---- tensors
- * --------------------------------------------------------------------------------------------------- */
+/* ---- tensors ---- */
 
 static int read_dims(struct reader *r, struct tensor *t) {
     size_t at = r->c.at;
@@ -402,8 +400,7 @@ static int read_tensors(struct reader *r, uint64_t count) {
     return rc != 0 ? rc : place_tensors(r, offset_ats);
 }
 
-/* ---- the file
- * -------------------------------------------------------------------------------------------------- */
+/* ---- the file ---- */
 
 static int check_version(const struct reader *r, uint32_t version) {
     if (version == 0) {

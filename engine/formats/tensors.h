@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Disk to checked tensor directory. A model file is mapped read-only and parsed with base/cursor; after a successful
- * open every tensor lies inside the mapping, has a known block layout, a unique name and a size that fits its shape,
- * so that nobody behind this door checks again. Layout: spec gemma-models 6.5.
+ * Disk to checked tensor directory. A model file is mapped read-only and parsed with base/cursor; after a
+ * successful open every tensor lies inside the mapping, has a known block layout, a unique name and a size
+ * that fits its shape, so that nobody behind this door checks again. Layout: spec gemma-models 6.5.
  */
 #ifndef BUCKLER_ENGINE_FORMATS_TENSORS_H
 #define BUCKLER_ENGINE_FORMATS_TENSORS_H
@@ -17,21 +17,22 @@ enum { TENSOR_MAX_DIMS = 4 };
 
 struct tensor {
     const char *name;
-    uint32_t type;                 /* enum tensor_type, or a GGUF number that kernels do not know */
+    uint32_t type; /* enum tensor_type, or a GGUF number that kernels do not know */
     uint32_t dim_count;
     uint64_t dims[TENSOR_MAX_DIMS]; /* fastest first, as in GGUF: [cols, rows, …]; unused ones are 1 */
-    const void *data;              /* inside the mapping */
+    const void *data;               /* inside the mapping */
     uint64_t bytes;
 };
 
 struct tensor_file;
 
-/* Opens and checks a GGUF v2 or v3 file. ENGINE_E_FORMAT with the byte offset in the message, ENGINE_E_UNSUPPORTED
- * for big-endian and split files. */
+/* Opens and checks a GGUF v2 or v3 file. ENGINE_E_FORMAT with the byte offset in the message,
+ * ENGINE_E_UNSUPPORTED for big-endian and split files. */
 int gguf_open(const char *path, struct tensor_file **ret_file, struct error *reterr) MUST_CHECK;
 
 /* The same over memory that outlives the file object (tests, fuzzing). */
-int gguf_open_memory(const void *bytes, size_t size, struct tensor_file **ret_file, struct error *reterr) MUST_CHECK;
+int gguf_open_memory(const void *bytes, size_t size, struct tensor_file **ret_file,
+                     struct error *reterr) MUST_CHECK;
 
 struct tensor_file *tensor_file_free(struct tensor_file *file);
 
@@ -44,8 +45,8 @@ const void *tensor_file_map(const struct tensor_file *file); /* the whole mappin
 /* Tells the kernel that pages of this tensor are not needed soon (after repacking). */
 void tensor_drop_pages(const struct tensor_file *file, const struct tensor *t);
 
-/* ---- metadata: false when the key is absent or of another type. Any integer type reads as u64 when it is not
- * negative. Strings are not NUL-terminated. */
+/* ---- metadata: false when the key is absent or of another type. Any integer type reads as u64 when it is
+ * not negative. Strings are not NUL-terminated. */
 bool meta_u64(const struct tensor_file *file, const char *key, uint64_t *ret);
 bool meta_f64(const struct tensor_file *file, const char *key, double *ret);
 bool meta_bool(const struct tensor_file *file, const char *key, bool *ret);
@@ -59,7 +60,8 @@ bool meta_array_u64(const struct tensor_file *file, const char *key, uint64_t in
 bool meta_each_string(const struct tensor_file *file, const char *key,
                       bool (*fn)(void *user, uint64_t index, const char *text, size_t size), void *user);
 
-/* Raw little-endian elements of a numeric array, unaligned; NULL when absent or of another element type (GGUF number). */
+/* Raw little-endian elements of a numeric array, unaligned; NULL when absent or of another element type (GGUF
+ * number). */
 const uint8_t *meta_array_raw(const struct tensor_file *file, const char *key, uint32_t element_type,
                               uint64_t *ret_count);
 

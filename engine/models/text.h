@@ -82,8 +82,7 @@ int text_open(const struct tensor_file *file, const struct kernel_set *kernels, 
               struct text_model **ret_model, struct error *reterr) MUST_CHECK;
 struct text_model *text_free(struct text_model *model);
 
-/* ---- run
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- run ---- */
 
 /* What was read of one block of the vocabulary for a NEXT readout. */
 struct text_best {

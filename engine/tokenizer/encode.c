@@ -79,8 +79,7 @@ static bool grow(void **array, size_t *capacity, size_t wanted, size_t item) {
     return true;
 }
 
-/* ---- output
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- output ---- */
 
 static int emit(struct encoder *e, uint32_t id) {
     if (e->count == e->capacity) {
@@ -142,8 +141,7 @@ static int emit_symbol(struct encoder *e, const char *bytes, size_t size) {
     return 0;
 }
 
-/* ---- merging
- * --------------------------------------------------------------------------------------------------- */
+/* ---- merging ---- */
 
 static bool better(const struct candidate *a, const struct candidate *b) {
     return a->score > b->score || (a->score == b->score && a->left < b->left);
@@ -272,8 +270,7 @@ static int encode_stretch(struct encoder *e, const char *bytes, size_t size) {
     return 0;
 }
 
-/* ---- parts of a text
- * ------------------------------------------------------------------------------------------- */
+/* ---- parts of a text ---- */
 
 static size_t character_size(uint8_t first) {
     return first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;

@@ -46,8 +46,7 @@ struct tokenizer *tokenizer_free(struct tokenizer *t) {
     return NULL;
 }
 
-/* ---- the map from bytes to id
- * ---------------------------------------------------------------------------------- */
+/* ---- the map from bytes to id ---- */
 
 static uint32_t hash_bytes(const char *bytes, size_t size) {
     uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
@@ -97,8 +96,7 @@ static bool fill_slots(struct tokenizer *t) {
     return true;
 }
 
-/* ---- pieces from the file
- * -------------------------------------------------------------------------------------- */
+/* ---- pieces from the file ---- */
 
 struct builder {
     struct tokenizer *t;
@@ -376,8 +374,7 @@ int tokenizer_from_gguf(const struct tensor_file *file, struct tokenizer **ret, 
     return 0;
 }
 
-/* ---- single pieces
- * --------------------------------------------------------------------------------------------- */
+/* ---- single pieces ---- */
 
 uint32_t tokenizer_size(const struct tokenizer *t) {
     return t->count;

@@ -78,8 +78,7 @@ static uint32_t count_uses(const struct builder *b, struct onnx_text name) {
     return uses;
 }
 
-/* ---- what nodes are made of
- * ------------------------------------------------------------------------------------ */
+/* ---- what nodes are made of ---- */
 
 /* The i-th input as a value that was computed before. */
 static int get_value(struct builder *b, uint32_t i, struct value **ret) {
@@ -213,8 +212,7 @@ static int get_window(const struct builder *b, struct shape from, struct network
     return code != 0 ? code : slide(b, from.width, kernel[1], strides[1], pads[1], pads[3], &s->to.width);
 }
 
-/* ---- operators
- * ------------------------------------------------------------------------------------------------- */
+/* ---- operators ---- */
 
 static int build_convolution(struct builder *b) {
     struct network_step s = {.operation = NETWORK_CONVOLUTION};
@@ -438,8 +436,7 @@ static int build_node(struct builder *b) {
     return fail(b, ENGINE_E_UNSUPPORTED, "a node is of an operator that is not known");
 }
 
-/* ---- scratch
- * --------------------------------------------------------------------------------------------------- */
+/* ---- scratch ---- */
 
 struct slot {
     size_t floats;

@@ -32,7 +32,7 @@ struct front {
     struct buf scratch;
 };
 
-/* ---- from the client ---------------------------------------------------------------------------- */
+/* ---- from the client ---- */
 
 /* For what cannot go through the core: its queue is full, or the client floods it with refusals. */
 static void turn_away(struct front *front, const struct peer_route *route, struct ipc_request *request,
@@ -116,7 +116,7 @@ static void on_message(void *user, const struct sockets_message *message) {
     }
 }
 
-/* ---- from the core ------------------------------------------------------------------------------ */
+/* ---- from the core ---- */
 
 /* Redacted parts come as sealed descriptors; they are mapped for the time of one send. */
 struct mapped {
@@ -199,7 +199,7 @@ static void on_core_gone(void *user) {
     loop_stop(front->loop);
 }
 
-/* ---- set-up ------------------------------------------------------------------------------------- */
+/* ---- set-up ---- */
 
 int front_new(const struct ipc_settings *settings, struct loop *loop, int core_socket, const struct log *log,
               struct front **ret, struct error *reterr) {

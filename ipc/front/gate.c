@@ -30,7 +30,7 @@ struct gate {
     uint64_t strangers;
 };
 
-/* ---- the ZAP handler ---------------------------------------------------------------------------- */
+/* ---- the ZAP handler ---- */
 
 struct zap_frames {
     size_t count;
@@ -118,7 +118,7 @@ static void on_zap(void *user, uint32_t events) {
     zap_pump(user);
 }
 
-/* ---- options ------------------------------------------------------------------------------------ */
+/* ---- options ---- */
 
 int gate_set_int(void *socket, int option, int value, const char *name, struct error *reterr) {
     if (zmq_setsockopt(socket, option, &value, sizeof value) != 0) {
@@ -188,7 +188,7 @@ int gate_open_router(struct gate *gate, enum endpoint_plane plane, void **ret, s
     return 0;
 }
 
-/* ---- the self-test ------------------------------------------------------------------------------ */
+/* ---- the self-test ---- */
 
 /* A client that only tries to connect. */
 static int open_stranger(struct gate *gate, enum endpoint_plane plane, const char *endpoint, void **ret) {
@@ -326,7 +326,7 @@ int gate_self_test(struct gate *gate, struct error *reterr) {
     return rc;
 }
 
-/* ---- set-up ------------------------------------------------------------------------------------- */
+/* ---- set-up ---- */
 
 int gate_watch(struct loop *loop, void *socket, loop_file_fn *on_file, loop_timer_fn *on_timer, void *user,
                struct loop_source **ret_source, struct loop_source **ret_again) {

@@ -40,7 +40,7 @@ void header_refuse(struct ipc_request *request, uint16_t status, const char *cod
 
 #define refuse_field(request, ...) (header_refuse((request), 400, "bad_field", __VA_ARGS__), false)
 
-/* ---- JSON --------------------------------------------------------------------------------------- */
+/* ---- JSON ---- */
 
 /* Whether brackets nest deeper than IPC_MAX_DEPTH. Runs before the parser, which recurses. Brackets in
  * strings do not count; what is not JSON at all is left for the parser to refuse. */
@@ -124,7 +124,7 @@ static bool is_printable(const char *text, size_t length) {
     return true;
 }
 
-/* ---- fields ------------------------------------------------------------------------------------- */
+/* ---- fields ---- */
 
 /* Copies the string `key` of `object`, 1 to out_size - 1 bytes; an absent key leaves `out` as it is. */
 static bool read_text(struct ipc_request *ret, json_t *object, const char *prefix, const char *key,
@@ -318,7 +318,7 @@ static bool read_parts(struct ipc_request *ret, json_t *root) {
     return true;
 }
 
-/* ---- frames ------------------------------------------------------------------------------------- */
+/* ---- frames ---- */
 
 static bool check_frames(struct ipc_request *ret, const struct header_frames *frames) {
     uint64_t left = frames->total_bytes;
@@ -345,7 +345,7 @@ static bool check_frames(struct ipc_request *ret, const struct header_frames *fr
     return true;
 }
 
-/* ---- header ------------------------------------------------------------------------------------- */
+/* ---- header ---- */
 
 static bool read_classify(struct ipc_request *ret, json_t *root) {
     unsigned scope = SCOPE_UPLOAD;

@@ -54,7 +54,7 @@ struct sockets {
     uint32_t bound; /* so many of the settings' endpoints */
 };
 
-/* ---- receiving ---------------------------------------------------------------------------------- */
+/* ---- receiving ---- */
 
 static void drop_parts(struct assembly *a) {
     for (size_t i = 0; i < a->kept; i++) {
@@ -189,7 +189,7 @@ void sockets_pump(struct sockets *sockets) {
     }
 }
 
-/* ---- sending ------------------------------------------------------------------------------------ */
+/* ---- sending ---- */
 
 int sockets_send(struct sockets *sockets, const struct peer_route *route, const struct sockets_frame *frames,
                  size_t count) {
@@ -210,7 +210,7 @@ int sockets_send(struct sockets *sockets, const struct peer_route *route, const 
     return 0;
 }
 
-/* ---- set-up ------------------------------------------------------------------------------------- */
+/* ---- set-up ---- */
 
 static int bind_endpoint(struct sockets *sockets, struct loop *loop, const char *endpoint,
                          struct error *reterr) {

@@ -387,8 +387,7 @@ static void test_a_name_in_a_message_is_printable(void **state) {
     buf_deinit(&b);
 }
 
-/* ---- files
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- files ---- */
 
 static void test_opens_a_file_and_names_it_when_it_is_bad(void **state) {
     (void)state;

@@ -383,8 +383,7 @@ static void test_refuses_metadata_that_is_no_vocabulary(void **state) {
     free(long_piece);
 }
 
-/* ---- the truth, slowly
- * ----------------------------------------------------------------------------------------- */
+/* ---- the truth, slowly ---- */
 
 struct slow {
     char parts[64][64];
