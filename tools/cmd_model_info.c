@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/digest.h"
 #include "tools/command.h"
 
 static double mb(uint64_t bytes) {
@@ -62,6 +63,11 @@ static int run(int argc, char **argv) {
     if (engine_inspect(argv[rest], &info, &error) != 0) {
         return command_fail(EXIT_FAILED, "%s", error.text);
     }
+    uint8_t digest[DIGEST_BYTES];
+    if (digest_file(argv[rest], digest, &error) != 0) {
+        return command_fail(EXIT_FAILED, "%s", error.text);
+    }
+    hex_encode(digest, sizeof digest, info.digest);
     (json != NULL ? print_json : print_text)(&info);
     return 0;
 }
