@@ -28,7 +28,9 @@ enum { DRAIN_MS = 20000 };
 
 void daemon_fail(struct daemon *d, int exit_code, const char *message_id, const char *sentence) {
     log_error(&d->log, message_id, "%s", sentence);
-    d->exit_code = exit_code;
+    if (d->exit_code == 0) { /* the first failure is the cause; what follows in the same round are its effects */
+        d->exit_code = exit_code;
+    }
     loop_stop(d->loop);
 }
 
