@@ -5,7 +5,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# The same inputs on every run, so that a test run says something about the tree and not about chance; set
+# BUCKLER_FUZZ_SEED=0 and more seconds to look for new ones.
 fuzz_seconds=${BUCKLER_FUZZ_SECONDS:-10}
+fuzz_seed=${BUCKLER_FUZZ_SEED:-1}
 jobs=$(nproc)
 
 under_asan='unit|fuzz|hostile' # labels of the tests that also run under the sanitizers
@@ -43,7 +46,7 @@ cmake --build --preset fuzz -j "$jobs" --target fuzz_targets
 for target in build/fuzz/fuzz/fuzz_*; do
     name=$(basename "$target")
     corpus=$(mktemp -d)
-    "$target" -max_total_time="$fuzz_seconds" -rss_limit_mb=2048 -timeout=20 -verbosity=0 -artifact_prefix="$corpus/" \
+    "$target" -seed="$fuzz_seed" -max_total_time="$fuzz_seconds" -rss_limit_mb=2048 -timeout=20 -verbosity=0 -artifact_prefix="$corpus/" \
         "$corpus" "fuzz/seeds/${name#fuzz_}"
     echo "$name: clean"
     rm -rf "$corpus"

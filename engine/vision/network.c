@@ -500,6 +500,14 @@ static int plan_scratch(struct builder *b) {
     return 0;
 }
 
+static const struct network_step *last_writer(const struct network *n, uint32_t buffer) {
+    const struct network_step *last = NULL;
+    for (uint32_t i = 0; i < n->step_count; i++) {
+        last = n->steps[i].buffer_out == buffer ? &n->steps[i] : last;
+    }
+    return last;
+}
+
 static int build_all(struct builder *b) {
     for (uint32_t i = 0; i < b->graph->node_count; i++) {
         b->node = &b->graph->nodes[i];
@@ -518,15 +526,15 @@ static int build_all(struct builder *b) {
         return fail(b, ENGINE_E_UNSUPPORTED, "the graph has not exactly one output, a row of scores");
     }
     uint32_t buffer = out->buffer;
+    const struct network_step *maker = last_writer(b->network, buffer);
+    if (maker == NULL || maker->operation != NETWORK_SOFTMAX) { /* anything else need not lie in 0…1 */
+        return fail(b, ENGINE_E_UNSUPPORTED, "the graph's output is not that of a softmax");
+    }
     b->buffers[buffer].last_use = b->network->step_count; /* the caller reads it after the last step */
     int code = plan_scratch(b);
     if (code == 0) {
         b->network->outputs = out->shape.channels;
-        for (uint32_t i = 0; i < b->network->step_count; i++) {
-            if (b->network->steps[i].buffer_out == buffer) {
-                b->network->output_at = b->network->steps[i].out;
-            }
-        }
+        b->network->output_at = maker->out;
     }
     return code;
 }

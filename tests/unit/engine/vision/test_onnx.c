@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,6 +77,20 @@ static void test_refuses_every_kind_of_damage(void **state) {
     }
 }
 
+/* Found by the fuzzer: a file that names the values before the softmax as its output gave scores below zero. */
+static void test_refuses_an_output_that_is_no_softmax(void **state) {
+    (void)state;
+    static uint8_t bytes[65536];
+    struct open_nsfw *model = NULL;
+    struct error error = {0};
+    FILE *file = fopen(BUCKLER_SOURCE_DIR "/fuzz/seeds/onnx/logits_as_output", "rb");
+    assert_non_null(file);
+    size_t size = fread(bytes, 1, sizeof bytes, file);
+    (void)fclose(file);
+    assert_int_equal(open_nsfw_open_memory(bytes, size, &model, &error), ENGINE_E_UNSUPPORTED);
+    assert_non_null(strstr(error.text, "softmax"));
+}
+
 static void test_a_message_names_the_place(void **state) {
     (void)state;
     struct buf file = {0};
@@ -136,6 +151,7 @@ int main(void) {
         cmocka_unit_test(test_a_small_network_gives_scores_that_sum_to_one),
         cmocka_unit_test(test_overflow_is_an_error_and_not_a_score),
         cmocka_unit_test(test_refuses_every_kind_of_damage),
+        cmocka_unit_test(test_refuses_an_output_that_is_no_softmax),
         cmocka_unit_test(test_a_message_names_the_place),
         cmocka_unit_test(test_refuses_every_truncation),
         cmocka_unit_test(test_survives_every_changed_byte),
