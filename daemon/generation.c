@@ -64,6 +64,21 @@ static int bind_classifier(struct bound_policy *bound, size_t index, const struc
                : 0;
 }
 
+/* A reply that says redact must carry the redacted parts; until the core makes them, such a rule would let
+ * content through as it is. */
+static int refuse_redaction(const struct policy *policy, struct config_report *report) {
+    int worst = 0;
+    for (size_t i = 0; i < policy->rule_count; i++) {
+        const struct policy_rule *rule = &policy->rules[i];
+        if (rule->action == ACTION_REDACT) {
+            config_report_add(report, policy->file, rule->line, rule->column,
+                              "rule %s: action redact is not supported yet (use review or deny)", rule->id);
+            worst = GENERATION_E_INVALID;
+        }
+    }
+    return worst;
+}
+
 static int bind_policy(struct generation *g, const char *file, const struct classifier_env *env,
                        struct config_report *report) {
     struct bound_policy *bound = &g->policies[g->policy_count];
@@ -79,7 +94,7 @@ static int bind_policy(struct generation *g, const char *file, const struct clas
             return GENERATION_E_INVALID;
         }
     }
-    int worst = 0;
+    int worst = refuse_redaction(bound->policy, report);
     for (size_t i = 0; i < bound->policy->classifier_count; i++) {
         const struct policy_classifier *config = &bound->policy->classifiers[i];
         struct error error = {0};

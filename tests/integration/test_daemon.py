@@ -213,6 +213,14 @@ class Lifecycle(unittest.TestCase):
         finally:
             daemon.close()
 
+    def test_redaction_is_refused_until_parts_are_redacted(self) -> None:
+        daemon = Daemon(tiny_config(), tiny("redact"))
+        try:
+            with self.assertRaisesRegex(AssertionError, r"exit 78[\s\S]*tiny.yaml:7:5: rule words.hit: .*not supported yet"):
+                daemon.start()
+        finally:
+            daemon.close()
+
     def test_tcp_without_curve_needs_loopback_spelled_out(self) -> None:
         listen = 'listen: {{ endpoints: ["tcp://{address}"]{extra} }}\n'
         for address, extra, starts in [
