@@ -87,14 +87,18 @@ def check_own(path: str, target: str) -> str | None:
 def check_foreign(path: str, target: str) -> str | None:
     """Why `path` must not include the foreign header `target`, or None."""
     for header, allowed in FOREIGN.items():
-        if (target == header or (header.endswith("/") and target.startswith(header))) and not path.startswith(allowed):
+        if (target == header or (header.endswith("/") and target.startswith(header))) and not path.startswith(
+            allowed
+        ):
             return f"<{target}> belongs to {', '.join(allowed)}"
     return None
 
 
 def main() -> int:
     root = Path(__file__).resolve().parent.parent
-    files = subprocess.run(["git", "ls-files", "*.c", "*.h"], cwd=root, check=True, capture_output=True, text=True)
+    files = subprocess.run(
+        ["git", "ls-files", "*.c", "*.h"], cwd=root, check=True, capture_output=True, text=True
+    )
     bad = 0
     for path in files.stdout.splitlines():
         if path.startswith(("tests/", "fuzz/", "bench/")) or not (root / path).exists():

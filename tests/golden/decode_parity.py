@@ -167,7 +167,11 @@ def compare_large(worker: Worker) -> int:
     for seed in range(8):
         rng = random.Random(seed)
         image = picture(rng.randrange(200, 900), rng.randrange(200, 900), seed)
-        for fmt, options in (("JPEG", {"quality": 85}), ("JPEG", {"progressive": True}), ("WEBP", {"quality": 75})):
+        for fmt, options in (
+            ("JPEG", {"quality": 85}),
+            ("JPEG", {"progressive": True}),
+            ("WEBP", {"quality": 75}),
+        ):
             data = encode(image, fmt, **options)
             gap = difference(worker.pixels(data)[0], expected(data)[0].tobytes())
             bad += bool(gap)
@@ -190,7 +194,9 @@ def compare_resize(worker: Worker) -> int:
         theirs = resized(image, width, height).tobytes()
         other_order += theirs != image.resize((width, height), Image.Resampling.BILINEAR).tobytes()
         bad += worker.pixels(data, width, height, 0, width, height)[0] != theirs
-    print(f"random resizes: {60 - bad} of 60 identical (this Pillow takes the other order for {other_order} of them)")
+    print(
+        f"random resizes: {60 - bad} of 60 identical (this Pillow takes the other order for {other_order} of them)"
+    )
     return bad
 
 
@@ -210,12 +216,16 @@ def compare_open_nsfw(worker: Worker) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("program")
     parser.add_argument("--write", type=pathlib.Path)
     arguments = parser.parse_args()
-    print(f"Pillow {Image.__version__}, libjpeg-turbo {features.version('libjpeg_turbo')}, "
-          f"libwebp {features.version('webp')}")
+    print(
+        f"Pillow {Image.__version__}, libjpeg-turbo {features.version('libjpeg_turbo')}, "
+        f"libwebp {features.version('webp')}"
+    )
     if arguments.write is not None:
         arguments.write.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:

@@ -19,7 +19,16 @@ from logits_parity import build_model, tokenize
 from logits_texts import TEXTS
 
 YES_NO_AND_SPREAD = [10784, 3771, 1000, 100000, 250000]
-CHOSEN = [0, 1, 5, 8, 10, 12, 15, 25]  # of TEXTS: English, a question, Japanese, Arabic, code, emoji, one letter
+CHOSEN = [
+    0,
+    1,
+    5,
+    8,
+    10,
+    12,
+    15,
+    25,
+]  # of TEXTS: English, a question, Japanese, Arabic, code, emoji, one letter
 
 
 def main() -> int:

@@ -26,9 +26,8 @@ from typing import Any
 import numpy as np
 import torch
 from gguf import GGUFReader, dequantize
-from transformers import Gemma3ForCausalLM, Gemma3TextConfig
-
 from logits_texts import TEXTS
+from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 # Largest deviations that are allowed, and the smallest share of equal top tokens.
 BOUNDS = {
@@ -147,7 +146,9 @@ def tokenize(driver: Path, model: Path, texts: list[str]) -> list[list[int]]:
 class Engine:
     """The driver program in one mode, a text at a time."""
 
-    def __init__(self, driver: Path, model: Path, threads: int, mode: str, instruction_set: str | None) -> None:
+    def __init__(
+        self, driver: Path, model: Path, threads: int, mode: str, instruction_set: str | None
+    ) -> None:
         command = [str(driver), str(model), str(threads), mode]
         if instruction_set:
             command.append(instruction_set)
@@ -211,7 +212,9 @@ def main() -> int:
                 ours = next(stream)
                 totals[m].add(ours, theirs)
                 totals[m].add_yes_no(ours, theirs, yes, no, last)
-        line = " | ".join(f"{m} max {totals[m].max:.4f} mean {totals[m].figures()['mean']:.5f}" for m in modes)
+        line = " | ".join(
+            f"{m} max {totals[m].max:.4f} mean {totals[m].figures()['mean']:.5f}" for m in modes
+        )
         print(f"{number + 1}/{len(tokens)} {len(ids)} tokens: {line}", file=sys.stderr, flush=True)
 
     failed = False

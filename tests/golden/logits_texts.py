@@ -15,7 +15,7 @@ SHORT = [
     "مرحبا بكم في موقعنا. يمكنكم البحث عن المنتجات في الأعلى، أو التواصل مع فريق الدعم عبر البريد الإلكتروني في أي وقت.",
     "كان يا ما كان في قديم الزمان، كان هناك ملك عادل يحكم مدينة كبيرة بجانب البحر، وكان الناس يحبونه كثيرا.",
     "int main(int argc, char **argv) {\n    for (int i = 1; i < argc; i++) {\n        printf(\"%s%c\", argv[i], i + 1 < argc ? ' ' : '\\n');\n    }\n    return 0;\n}\n",
-    "def fibonacci(n: int) -> list[int]:\n    \"\"\"The first n Fibonacci numbers.\"\"\"\n    a, b = 0, 1\n    out = []\n    while len(out) < n:\n        out.append(a)\n        a, b = b, a + b\n    return out\n",
+    'def fibonacci(n: int) -> list[int]:\n    """The first n Fibonacci numbers."""\n    a, b = 0, 1\n    out = []\n    while len(out) < n:\n        out.append(a)\n        a, b = b, a + b\n    return out\n',
     "SELECT u.name, COUNT(*) AS orders FROM users u JOIN orders o ON o.user_id = u.id WHERE o.created_at > '2024-01-01' GROUP BY u.name ORDER BY orders DESC LIMIT 10;",
     "😀😃😄 that party was 🔥🔥🔥 see you next week 👋🏽 ❤️‍🔥",
     "👩‍👩‍👧‍👦 family dinner at 7️⃣ 🍕🍝🥗 don't be late ⏰!!!",

@@ -41,9 +41,44 @@ SCRIPTS = {
     "khmer": (0x1780, 0x17D3),
     "emoji": (0x1F300, 0x1F6FF),
 }
-SEPARATORS = [" ", " ", " ", " ", "  ", "   ", "\n", "\n\n", "\t", "\t\t", "\r\n", ", ", ". ", "-", "▁", "", " " * 40,
-              "\n" * 35, "\t" * 33, "<b>", "</b>", "<table>", "</td>", "<br>", "\u00a0", "\u200b", "\u200d", "\ufe0f", "\0",
-              "> </", ">", "<", "0", "12", "3.5", "<0x41>"]
+SEPARATORS = [
+    " ",
+    " ",
+    " ",
+    " ",
+    "  ",
+    "   ",
+    "\n",
+    "\n\n",
+    "\t",
+    "\t\t",
+    "\r\n",
+    ", ",
+    ". ",
+    "-",
+    "▁",
+    "",
+    " " * 40,
+    "\n" * 35,
+    "\t" * 33,
+    "<b>",
+    "</b>",
+    "<table>",
+    "</td>",
+    "<br>",
+    "\u00a0",
+    "\u200b",
+    "\u200d",
+    "\ufe0f",
+    "\0",
+    "> </",
+    ">",
+    "<",
+    "0",
+    "12",
+    "3.5",
+    "<0x41>",
+]
 
 
 def field(reader, name):
@@ -108,7 +143,9 @@ def ours(driver, model, texts):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model")
     parser.add_argument("driver")
     parser.add_argument("--count", type=int, default=10000)
@@ -118,7 +155,17 @@ def main():
     pieces = pieces_of(gguf.GGUFReader(args.model))
     normal = [text for text, _, kind in pieces if kind == 1]
     # What every control token contains; no text with one of them is compared.
-    forbidden = ["<unused", "[multimodal]", "_of_turn>", "_of_image>", "<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
+    forbidden = [
+        "<unused",
+        "[multimodal]",
+        "_of_turn>",
+        "_of_image>",
+        "<pad>",
+        "<eos>",
+        "<bos>",
+        "<unk>",
+        "<mask>",
+    ]
     texts = []
     index = 0
     while len(texts) < args.count:
@@ -134,7 +181,10 @@ def main():
             different += 1
             if different <= 5:
                 at = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
-                print(f"differs at token {at}: {t!r}\n  ours   {a[at:at + 8]}\n  theirs {b[at:at + 8]}", file=sys.stderr)
+                print(
+                    f"differs at token {at}: {t!r}\n  ours   {a[at : at + 8]}\n  theirs {b[at : at + 8]}",
+                    file=sys.stderr,
+                )
     print(f"{len(texts)} texts, {tokens} tokens, {different} texts differ")
     return 1 if different else 0
 

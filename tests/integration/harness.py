@@ -39,7 +39,9 @@ class Daemon:
     def start(self) -> None:
         """Returns when the daemon said ready; raises with its messages when it ended instead."""
         command = [str(BIN / "bucklerd"), "--config", str(self.config), "--state", str(self.state)]
-        self.process = subprocess.Popen(command + ["--log-level", "info"], stdout=subprocess.PIPE, stderr=self.log)
+        self.process = subprocess.Popen(
+            command + ["--log-level", "info"], stdout=subprocess.PIPE, stderr=self.log
+        )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if line != b"ready\n":
@@ -90,9 +92,14 @@ class Daemon:
 
     def records(self) -> list[dict[str, Any]]:
         """All audit records, after the log was verified."""
-        subprocess.run([BIN / "bucklerctl", "audit", "verify", self.state / "audit"], check=True, capture_output=True)
+        verify = [BIN / "bucklerctl", "audit", "verify", self.state / "audit"]
+        verified = subprocess.run(verify, capture_output=True, text=True)
+        assert verified.returncode == 0, f"exit {verified.returncode}: {verified.stderr}{self.messages()}"
         shown = subprocess.run(
-            [BIN / "bucklerctl", "audit", "show", self.state / "audit"], check=True, capture_output=True, text=True
+            [BIN / "bucklerctl", "audit", "show", self.state / "audit"],
+            check=True,
+            capture_output=True,
+            text=True,
         )
         return [json.loads(line) for line in shown.stdout.splitlines()]
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -96,7 +97,9 @@ class Verdicts(unittest.TestCase):
         with Client(self.daemon.endpoint) as client:
             for i in range(24):
                 text = (HARMLESS if i == 11 else "Some other text. " * (i + 1)).encode()
-                client.send({"op": "classify", "id": f"c{i}", "parts": [{"kind": "text"}], "deadline_ms": 60000}, text)
+                client.send(
+                    {"op": "classify", "id": f"c{i}", "parts": [{"kind": "text"}], "deadline_ms": 60000}, text
+                )
             replies = [client.receive() for _ in range(24)]
         crowd = next(r for r in replies if r is not None and r["id"] == "c11")
         self.assertEqual(alone, crowd["scores"])
@@ -144,7 +147,9 @@ class Verdicts(unittest.TestCase):
     def test_cancel_ends_a_request_with_499(self) -> None:
         with Client(self.daemon.endpoint) as client:
             text = b"The garden was quiet in the morning. " * 2000
-            client.send({"op": "classify", "id": "long", "parts": [{"kind": "text"}], "deadline_ms": 60000}, text)
+            client.send(
+                {"op": "classify", "id": "long", "parts": [{"kind": "text"}], "deadline_ms": 60000}, text
+            )
             client.send({"op": "cancel", "id": "stop", "target": "long"})
             replies = {r["id"]: r for r in (client.receive(), client.receive()) if r is not None}
         self.assertTrue(replies["stop"]["cancelled"])
@@ -155,8 +160,11 @@ class Verdicts(unittest.TestCase):
         with Client(self.daemon.endpoint) as client:
             indices = [client.text(HARMLESS)["audit"]["index"] for _ in range(5)]
             indices.append(client.ask(b"{not json")["audit"]["index"])
-            indices.append(client.ask({"op": "classify", "id": "u", "policy": "nowhere",
-                                       "parts": [{"kind": "text"}]}, b"x")["audit"]["index"])
+            indices.append(
+                client.ask(
+                    {"op": "classify", "id": "u", "policy": "nowhere", "parts": [{"kind": "text"}]}, b"x"
+                )["audit"]["index"]
+            )
         records = {r["index"]: r for r in self.daemon.verdict_records()}
         self.assertEqual(len(records), before + 7)
         self.assertEqual([records[i]["status"] for i in indices], [200] * 5 + [400, 404])
@@ -181,9 +189,12 @@ class Verdicts(unittest.TestCase):
 
     def test_command_line_agrees(self) -> None:
         server = ["--server", self.daemon.endpoint]
-        allow = subprocess.run([BIN / "bucklerctl", "classify", *server, "--text", HARMLESS], capture_output=True)
-        deny = subprocess.run([BIN / "bucklerctl", "classify", *server, SOURCE / "demo/skin-tones.png"],
-                              capture_output=True)
+        allow = subprocess.run(
+            [BIN / "bucklerctl", "classify", *server, "--text", HARMLESS], capture_output=True
+        )
+        deny = subprocess.run(
+            [BIN / "bucklerctl", "classify", *server, SOURCE / "demo/skin-tones.png"], capture_output=True
+        )
         self.assertEqual((allow.returncode, deny.returncode), (0, 10), allow.stderr + deny.stderr)
 
 
@@ -216,7 +227,9 @@ class Lifecycle(unittest.TestCase):
     def test_redaction_is_refused_until_parts_are_redacted(self) -> None:
         daemon = Daemon(tiny_config(), tiny("redact"))
         try:
-            with self.assertRaisesRegex(AssertionError, r"exit 78[\s\S]*tiny.yaml:7:5: rule words.hit: .*not supported yet"):
+            with self.assertRaisesRegex(
+                AssertionError, r"exit 78[\s\S]*tiny.yaml:7:5: rule words.hit: .*not supported yet"
+            ):
                 daemon.start()
         finally:
             daemon.close()
@@ -276,7 +289,10 @@ class Crashes(unittest.TestCase):
                     if first is not None:
                         replies.append(first)
                     for pid in daemon.pids(program)[:1]:
-                        os.kill(pid, signal.SIGKILL)
+                        with contextlib.suppress(
+                            ProcessLookupError
+                        ):  # a worker may be replaced in this moment
+                            os.kill(pid, signal.SIGKILL)
             while (reply := client.receive(4000)) is not None:
                 replies.append(reply)
             after = client.text(HARMLESS, deadline_ms=60000)
@@ -292,8 +308,10 @@ class Crashes(unittest.TestCase):
         for reply in replies:
             record = by_index[reply["audit"]["index"]]
             self.assertTrue(reply["audit"]["durable"])
-            self.assertEqual((record["request"], record["status"], record["verdict"]),
-                             (reply["id"], reply["status"], reply["verdict"]))
+            self.assertEqual(
+                (record["request"], record["status"], record["verdict"]),
+                (reply["id"], reply["status"], reply["verdict"]),
+            )
 
     def test_decode_worker(self) -> None:
         replies, daemon = self.run_with_kills("buckler-decode")

@@ -51,7 +51,12 @@ def png(width: int, height: int, body: bytes = b"") -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(body))
+        + chunk(b"IEND", b"")
+    )
 
 
 def gif(width: int, height: int) -> bytes:
@@ -83,7 +88,12 @@ PARTS: list[tuple[str, str, bytes, set[str]]] = [
     ("PNG magic alone", "image", b"\x89PNG\r\n\x1a\n", {"decode_failed"}),
     ("PNG of no size", "image", png(0, 0), {"decode_failed"}),
     ("PNG of 900 megapixels", "image", png(30000, 30000), {"image_too_large"}),
-    ("PNG of two thousand million columns", "image", png(0x7FFFFFFF, 1), {"image_too_large", "decode_failed"}),
+    (
+        "PNG of two thousand million columns",
+        "image",
+        png(0x7FFFFFFF, 1),
+        {"image_too_large", "decode_failed"},
+    ),
     ("PNG without data", "image", png(64, 64)[:40], {"decode_failed"}),
     ("PNG with a bad checksum", "image", png(64, 64)[:-20] + bytes(20), {"decode_failed"}),
     ("GIF of a huge canvas", "image", gif(65535, 65535), {"image_too_large"}),
@@ -117,27 +127,86 @@ HEADERS: list[tuple[str, bytes | dict[str, Any], list[bytes], int, str]] = [
     ("id that is a number", {"op": "ping", "id": 1}, [], 400, "bad_field"),
     ("no parts", {"op": "classify", "id": "1"}, [], 400, "bad_field"),
     ("empty parts", {"op": "classify", "id": "1", "parts": []}, [], 400, "bad_field"),
-    ("nine parts", {"op": "classify", "id": "1", "parts": [{"kind": "text"}] * 9}, [b"x"] * 9, 400, "bad_frames"),
-    ("fewer frames", {"op": "classify", "id": "1", "parts": [{"kind": "text"}] * 2}, [b"x"], 400, "bad_frames"),
-    ("more frames", {"op": "classify", "id": "1", "parts": [{"kind": "text"}]}, [b"x"] * 2, 400, "bad_frames"),
-    ("thirty frames", {"op": "classify", "id": "1", "parts": [{"kind": "text"}]}, [b"x"] * 30, 400, "bad_frames"),
+    (
+        "nine parts",
+        {"op": "classify", "id": "1", "parts": [{"kind": "text"}] * 9},
+        [b"x"] * 9,
+        400,
+        "bad_frames",
+    ),
+    (
+        "fewer frames",
+        {"op": "classify", "id": "1", "parts": [{"kind": "text"}] * 2},
+        [b"x"],
+        400,
+        "bad_frames",
+    ),
+    (
+        "more frames",
+        {"op": "classify", "id": "1", "parts": [{"kind": "text"}]},
+        [b"x"] * 2,
+        400,
+        "bad_frames",
+    ),
+    (
+        "thirty frames",
+        {"op": "classify", "id": "1", "parts": [{"kind": "text"}]},
+        [b"x"] * 30,
+        400,
+        "bad_frames",
+    ),
     ("unknown kind", {"op": "classify", "id": "1", "parts": [{"kind": "video"}]}, [b"x"], 400, "bad_field"),
     ("part without kind", {"op": "classify", "id": "1", "parts": [{}]}, [b"x"], 400, "bad_field"),
     ("part that is a word", {"op": "classify", "id": "1", "parts": ["text"]}, [b"x"], 400, "bad_field"),
-    ("nothing to judge", {"op": "classify", "id": "1", "parts": [{"kind": "text", "judge": False}]}, [b"x"], 400,
-     "bad_field"),
-    ("unknown scope", {"op": "classify", "id": "1", "scope": "all", "parts": [{"kind": "text"}]}, [b"x"], 400,
-     "bad_field"),
-    ("deadline of nothing", {"op": "classify", "id": "1", "deadline_ms": 0, "parts": [{"kind": "text"}]}, [b"x"],
-     400, "bad_field"),
-    ("deadline of no number", {"op": "classify", "id": "1", "deadline_ms": "9", "parts": [{"kind": "text"}]}, [b"x"],
-     400, "bad_field"),
-    ("unknown want", {"op": "classify", "id": "1", "want": ["gold"], "parts": [{"kind": "text"}]}, [b"x"], 400,
-     "bad_field"),
-    ("bad trace", {"op": "classify", "id": "1", "traceparent": "00-0-0-0", "parts": [{"kind": "text"}]}, [b"x"], 400,
-     "bad_field"),
-    ("unknown policy", {"op": "classify", "id": "1", "policy": "../etc", "parts": [{"kind": "text"}]}, [b"x"], 404,
-     "unknown_policy"),
+    (
+        "nothing to judge",
+        {"op": "classify", "id": "1", "parts": [{"kind": "text", "judge": False}]},
+        [b"x"],
+        400,
+        "bad_field",
+    ),
+    (
+        "unknown scope",
+        {"op": "classify", "id": "1", "scope": "all", "parts": [{"kind": "text"}]},
+        [b"x"],
+        400,
+        "bad_field",
+    ),
+    (
+        "deadline of nothing",
+        {"op": "classify", "id": "1", "deadline_ms": 0, "parts": [{"kind": "text"}]},
+        [b"x"],
+        400,
+        "bad_field",
+    ),
+    (
+        "deadline of no number",
+        {"op": "classify", "id": "1", "deadline_ms": "9", "parts": [{"kind": "text"}]},
+        [b"x"],
+        400,
+        "bad_field",
+    ),
+    (
+        "unknown want",
+        {"op": "classify", "id": "1", "want": ["gold"], "parts": [{"kind": "text"}]},
+        [b"x"],
+        400,
+        "bad_field",
+    ),
+    (
+        "bad trace",
+        {"op": "classify", "id": "1", "traceparent": "00-0-0-0", "parts": [{"kind": "text"}]},
+        [b"x"],
+        400,
+        "bad_field",
+    ),
+    (
+        "unknown policy",
+        {"op": "classify", "id": "1", "policy": "../etc", "parts": [{"kind": "text"}]},
+        [b"x"],
+        404,
+        "unknown_policy",
+    ),
     ("cancel of nothing", {"op": "cancel", "id": "1"}, [], 400, "bad_field"),
 ]
 
@@ -199,8 +268,11 @@ class Hostile(unittest.TestCase):
             self.assertTrue(codes <= {"duplicate_id", "ok"}, codes)
 
     def test_conformance_vectors(self) -> None:
-        run = subprocess.run([sys.executable, SOURCE / "clients/conformance/run.py", self.daemon.endpoint],
-                             capture_output=True, text=True)
+        run = subprocess.run(
+            [sys.executable, SOURCE / "clients/conformance/run.py", self.daemon.endpoint],
+            capture_output=True,
+            text=True,
+        )
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
 
     def test_log_is_sound_and_complete_at_the_end(self) -> None:
@@ -213,15 +285,23 @@ class Hostile(unittest.TestCase):
 
 class HostileModels(unittest.TestCase):
     def test_damaged_model_file_is_refused_with_its_place(self) -> None:
-        policy = POLICY.replace("  - { id: words, use: lists, files: [words.yaml] }",
-                                "  - { id: house, use: yes_no, model: bad.gguf, guidelines: { x: \"No spam.\" } }")
+        policy = POLICY.replace(
+            "  - { id: words, use: lists, files: [words.yaml] }",
+            '  - { id: house, use: yes_no, model: bad.gguf, guidelines: { x: "No spam." } }',
+        )
         policy = policy.replace("category: profanity", "category: x")
-        for name, content in [("empty", b""), ("magic alone", b"GGUF"), ("huge counts", b"GGUF\x03\0\0\0" + b"\xff" * 16)]:
+        for name, content in [
+            ("empty", b""),
+            ("magic alone", b"GGUF"),
+            ("huge counts", b"GGUF\x03\0\0\0" + b"\xff" * 16),
+        ]:
             with self.subTest(name):
                 daemon = Daemon(CONFIG + "models: { directory: . }\n", {"plain.yaml": policy})
                 (daemon.state / "bad.gguf").write_bytes(content)
                 try:
-                    with self.assertRaisesRegex(AssertionError, r"exit 78[\s\S]*plain.yaml:5:[\s\S]*bad.gguf"):
+                    with self.assertRaisesRegex(
+                        AssertionError, r"exit 78[\s\S]*plain.yaml:5:[\s\S]*bad.gguf"
+                    ):
                         daemon.start()
                 finally:
                     daemon.close()

@@ -27,12 +27,23 @@ def tensor(name, dims, kind, offset):
 
 
 def file(metas, tensors, data, version=3):
-    out = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(metas)) + b"".join(metas) + b"".join(tensors)
+    out = (
+        b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(metas)) + b"".join(metas) + b"".join(tensors)
+    )
     return out + bytes(-len(out) % 32) + data
 
 
 def vocabulary():
-    pieces = [("<pad>", 3), ("<eos>", 3), ("<bos>", 3), ("<unk>", 2), ("<start_of_turn>", 4), ("\n", 4), ("  ", 4), ("<b>", 4)]
+    pieces = [
+        ("<pad>", 3),
+        ("<eos>", 3),
+        ("<bos>", 3),
+        ("<unk>", 2),
+        ("<start_of_turn>", 4),
+        ("\n", 4),
+        ("  ", 4),
+        ("<b>", 4),
+    ]
     pieces += [(f"<0x{i:02X}>", 6) for i in range(256)]
     pieces += [(p, 1) for p in ("▁a", "ab", "abc", "▁", "a", "b", "c", "é")]
     return [

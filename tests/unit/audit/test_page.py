@@ -63,9 +63,9 @@ def main() -> None:
 
         def sound() -> bool:
             done = subprocess.run([sys.executable, script, log], capture_output=True, text=True, check=False)
-            assert done.returncode == 0 or "AssertionError" in done.stderr or "JSONDecodeError" in done.stderr, (
-                done.stderr
-            )
+            assert (
+                done.returncode == 0 or "AssertionError" in done.stderr or "JSONDecodeError" in done.stderr
+            ), done.stderr
             return done.returncode == 0
 
         write_log(program, log, 5)
