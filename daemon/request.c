@@ -525,6 +525,13 @@ static enum step_result step_reply(struct request *r) {
         return STEP_NEXT;
     }
     CLEANUP(free_ptr) char *json = reply_json(r);
+    if (json != NULL && strlen(json) > IMSG_MAX_BODY_BYTES) { /* silence would be worse than an error */
+        request_fail(r, FAILURE_INTERNAL, 500, "internal",
+                     "the reply is too long; ask for less in want, or send fewer parts");
+        r->decision.action = ACTION_DENY; /* whatever on_error says: the record may hold a deny */
+        free(json);
+        json = reply_json(r);
+    }
     if (r->idem_taken) {
         idempotency_settle(d->idempotency, r->idem_key, r->decision.action, r->status, r->audit_index,
                            r->failed ? NULL : json);
