@@ -29,12 +29,12 @@ class Server:
         self.requests: list[tuple[dict[str, Any], list[bytes]]] = []
         self.frames: list[list[bytes]] = []
         self.arrived = threading.Semaphore(0)
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._thread: threading.Thread | None = None
         self._starts = 0
         self.start()
 
     def start(self) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         router = self._context.socket(zmq.ROUTER)
         router.setsockopt(zmq.LINGER, 0)
         router.bind(self.endpoint)
@@ -51,12 +51,13 @@ class Server:
         self._stop.send(b"")
         self._thread.join()
         self._stop.close(0)
+        # Closing alone returns before the listener removes its file, which may be the next one's by then.
+        self._context.term()
         self._thread = None
 
     def close(self) -> None:
         if self._thread is not None:
             self.stop()
-        self._context.term()
 
     def _serve(self, router: zmq.Socket[bytes], stop_name: str) -> None:
         stop = self._context.socket(zmq.PAIR)
