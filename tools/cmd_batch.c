@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * JSON Lines in, replies out in the same order. Several requests are in flight; a ring of slots puts the
- * replies back into order, and each is written with its row's id. --resume counts the whole rows of the
+ * JSON Lines in, replies out in the same order, each with its row's id. --resume counts the whole rows of the
  * output and goes on behind them.
  */
 #include <errno.h>
@@ -14,42 +13,24 @@
 
 #include "base/cleanup.h"
 #include "tools/command.h"
-#include "tools/server.h"
-
-enum { MOST_FLIGHT = 256, DEADLINE_MS = 3600000 };
-
-struct slot {
-    char *id;    /* the row's id as JSON text */
-    char *reply; /* frame 0 of its reply, or NULL while it is out */
-    struct server_content content;
-    char *scope;
-};
+#include "tools/flight.h"
 
 struct batch {
     const char *in_path, *out_path, *policy, *resume;
-    struct server server;
     FILE *in, *out;
+    char *line; /* of getline */
+    size_t line_size;
     uint64_t flight; /* most requests that are out */
-    struct slot slots[MOST_FLIGHT];
-    uint64_t read, written, skip, total;
-    bool ended;
+    uint64_t skip, total;
 };
 
-static void slot_clear(struct slot *slot) {
-    free(slot->id);
-    free(slot->reply);
-    free(slot->scope);
-    server_content_deinit(&slot->content);
-    *slot = (struct slot){0};
+static int row_error(const struct batch *b, uint64_t number, const char *what) {
+    return command_fail(EXIT_FAILED, "%s:%llu: %s", b->in_path, (unsigned long long)number + 1, what);
 }
 
-static int row_error(const struct batch *b, const char *what) {
-    return command_fail(EXIT_FAILED, "%s:%llu: %s", b->in_path, (unsigned long long)b->read + 1, what);
-}
-
-static int parse_row(const struct batch *b, const char *line, struct slot *slot) {
+static int parse_row(const struct batch *b, uint64_t number, struct flight_row *ret) {
     json_error_t where;
-    json_t *row = json_loads(line, JSON_REJECT_DUPLICATES, &where);
+    json_t *row = json_loads(b->line, JSON_REJECT_DUPLICATES, &where);
     const char *text = json_string_value(json_object_get(row, "text"));
     const char *image = json_string_value(json_object_get(row, "image"));
     const char *prompt = json_string_value(json_object_get(row, "prompt"));
@@ -57,58 +38,34 @@ static int parse_row(const struct batch *b, const char *line, struct slot *slot)
     json_t *id = json_object_get(row, "id");
     int rc = 0;
     if (!json_is_object(row) || id == NULL || (text == NULL && image == NULL)) {
-        rc = row_error(b, row == NULL ? where.text
-                                      : "an object with \"id\" and \"text\" or \"image\" is wanted");
+        rc =
+            row_error(b, number,
+                      row == NULL ? where.text : "an object with \"id\" and \"text\" or \"image\" is wanted");
     }
-    rc = rc == 0 && prompt != NULL ? server_add_text(&slot->content, prompt, false) : rc;
-    rc = rc == 0 && text != NULL ? server_add_text(&slot->content, text, true) : rc;
-    rc = rc == 0 && image != NULL ? server_add_file(&slot->content, image) : rc;
+    rc = rc == 0 && prompt != NULL ? server_add_text(&ret->content, prompt, false) : rc;
+    rc = rc == 0 && text != NULL ? server_add_text(&ret->content, text, true) : rc;
+    rc = rc == 0 && image != NULL ? server_add_file(&ret->content, image) : rc;
     if (rc == 0) {
-        slot->id = json_dumps(id, JSON_ENCODE_ANY | JSON_COMPACT);
-        slot->scope = scope != NULL ? strdup(scope) : NULL;
-        rc = slot->id != NULL ? 0 : row_error(b, "out of memory");
+        ret->note = json_dumps(id, JSON_ENCODE_ANY | JSON_COMPACT);
+        ret->scope = scope != NULL ? strdup(scope) : NULL;
+        rc = ret->note != NULL ? 0 : row_error(b, number, "out of memory");
     }
     json_decref(row);
     return rc;
 }
 
-static int send_slot(struct batch *b, uint64_t number) {
-    struct slot *slot = &b->slots[number % MOST_FLIGHT];
-    struct buckler_part parts[SERVER_MAX_PARTS];
-    char id[24];
-    struct buckler_request request = {.id = id,
-                                      .policy = b->policy,
-                                      .scope = slot->scope,
-                                      .class_ = "batch",
-                                      .deadline_ms = DEADLINE_MS,
-                                      .parts = parts,
-                                      .part_count = server_parts(&slot->content, parts)};
-    (void)snprintf(id, sizeof id, "%llu", (unsigned long long)number);
-    char used[BUCKLER_ID_SIZE];
-    int rc = buckler_send(b->server.client, &request, SERVER_TIMEOUT_MS, used);
-    return rc == 0 ? 0 : server_failed(&b->server, "batch");
+static int next_line(struct batch *b, bool *ret_end) {
+    *ret_end = getline(&b->line, &b->line_size, b->in) < 0;
+    return ferror(b->in) ? command_fail(EXIT_FAILED, "%s: %s", b->in_path, strerror(errno)) : 0;
 }
 
-/* The next row of the input goes out; sets `ended` behind the last one. */
-static int start_row(struct batch *b, char **line, size_t *line_size) {
-    ssize_t length = getline(line, line_size, b->in);
-    if (length < 0) {
-        b->ended = true;
-        return ferror(b->in) ? command_fail(EXIT_FAILED, "%s: %s", b->in_path, strerror(errno)) : 0;
-    }
-    if (b->read < b->skip) {
-        b->read++;
-        b->written++;
-        return 0;
-    }
-    struct slot *slot = &b->slots[b->read % MOST_FLIGHT];
-    int rc = parse_row(b, *line, slot);
-    rc = rc != 0 ? rc : send_slot(b, b->read);
-    b->read++;
-    return rc;
+static int next_row(void *owner, uint64_t number, struct flight_row *row, bool *ret_end) {
+    struct batch *b = owner;
+    int rc = next_line(b, ret_end);
+    return rc != 0 || *ret_end ? rc : parse_row(b, number, row);
 }
 
-/* A reply with the row's own id in place of ours. */
+/* A reply with the row's own id, which is JSON text, in place of ours. */
 static char *with_id(const char *reply, const char *id) {
     json_t *object = json_loads(reply, 0, NULL);
     json_t *own = json_loads(id, JSON_DECODE_ANY, NULL);
@@ -121,64 +78,29 @@ static char *with_id(const char *reply, const char *id) {
     return text;
 }
 
-static int write_ready(struct batch *b) {
-    struct slot *slot = &b->slots[b->written % MOST_FLIGHT];
-    while (b->written < b->read && slot->reply != NULL) {
-        CLEANUP(free_ptr) char *line = with_id(slot->reply, slot->id);
-        if (line == NULL || fprintf(b->out, "%s\n", line) < 0) {
-            return command_fail(EXIT_FAILED, "%s: %s", b->out_path,
-                                line == NULL ? "out of memory" : strerror(errno));
-        }
-        slot_clear(slot);
-        b->written++;
-        command_progress("judged", b->written, b->total);
-        slot = &b->slots[b->written % MOST_FLIGHT];
+static int take_reply(void *owner, uint64_t number, const struct flight_row *row,
+                      const struct buckler_reply *reply) {
+    struct batch *b = owner;
+    CLEANUP(free_ptr) char *line = with_id(buckler_reply_json(reply, NULL), row->note);
+    if (line == NULL || fprintf(b->out, "%s\n", line) < 0) {
+        return command_fail(EXIT_FAILED, "%s: %s", b->out_path,
+                            line == NULL ? "out of memory" : strerror(errno));
     }
+    command_progress("judged", number + 1, b->total);
     return 0;
 }
 
-static bool must_retry(const struct buckler_reply *reply) {
-    int status = buckler_reply_status(reply);
-    return (status == 503 || status == 429) && buckler_reply_retry_after_ms(reply) > 0 &&
-           strcmp(buckler_reply_code(reply), "draining") != 0;
-}
-
-static int take_reply(struct batch *b) {
-    struct buckler_reply *reply = NULL;
-    int rc = buckler_receive(b->server.client, SERVER_TIMEOUT_MS, &reply);
-    if (rc != 0) {
-        return server_failed(&b->server, "batch (go on with --resume)");
-    }
-    unsigned long long number = strtoull(buckler_reply_id(reply), NULL, 10);
-    rc = 0;
-    if (number >= b->written && number < b->read && b->slots[number % MOST_FLIGHT].reply == NULL) {
-        struct slot *slot = &b->slots[number % MOST_FLIGHT];
-        if (must_retry(reply)) {
-            rc =
-                send_slot(b, number); /* replies that free the daemon's queue come before it is asked again */
-        } else {
-            slot->reply = strdup(buckler_reply_json(reply, NULL));
-            rc = slot->reply != NULL ? 0 : command_fail(EXIT_FAILED, "batch: out of memory");
-        }
-    }
-    buckler_reply_free(reply);
-    return rc != 0 ? rc : write_ready(b);
-}
-
-static int judge_all(struct batch *b) {
-    CLEANUP(free_ptr) char *line = NULL;
-    size_t line_size = 0;
+static int judge_all(struct batch *b, struct server *server) {
+    const struct flight_plan plan = {
+        .what = "batch (go on with --resume)", .policy = b->policy, .first = b->skip, .open = b->flight};
+    const struct flight_ends ends = {.next = next_row, .take = take_reply, .owner = b};
+    bool end = false;
     int rc = 0;
-    while (rc == 0 && (!b->ended || b->written < b->read)) {
-        if (!b->ended && b->read - b->written < b->flight) {
-            rc = start_row(b, &line, &line_size);
-        } else if (b->written < b->read) {
-            rc = take_reply(b);
-        }
+    for (uint64_t i = 0; i < b->skip && rc == 0 && !end; i++) {
+        rc = next_line(b, &end);
     }
-    for (size_t i = 0; i < MOST_FLIGHT; i++) {
-        slot_clear(&b->slots[i]);
-    }
+    rc = rc != 0 || end ? rc : flight_run(server, &plan, &ends);
+    free(steal(b->line));
     return rc;
 }
 
@@ -234,10 +156,11 @@ static int open_files(struct batch *b) {
 
 static int run_batch(struct batch *b, const char *url, const char *local, const char *config) {
     int rc = open_files(b);
-    rc = rc != 0 ? rc : server_open(url, local, config, &b->server);
+    struct server server;
+    rc = rc != 0 ? rc : server_open(url, local, config, &server);
     if (rc == 0) {
-        rc = judge_all(b);
-        server_close(&b->server);
+        rc = judge_all(b, &server);
+        server_close(&server);
     }
     if (b->in != NULL) {
         (void)fclose(b->in);
@@ -249,7 +172,7 @@ static int run_batch(struct batch *b, const char *url, const char *local, const 
 }
 
 static int run(int argc, char **argv) {
-    const char *url = NULL, *local = NULL, *config = NULL, *flight = "16";
+    const char *url = NULL, *local = NULL, *config = NULL, *flight = FLIGHT_USUAL;
     CLEANUP(free_ptr) struct batch *b = calloc(1, sizeof *b);
     if (b == NULL) {
         return command_fail(EXIT_FAILED, "batch: out of memory");
@@ -275,7 +198,7 @@ static int run(int argc, char **argv) {
     if (b->in_path == NULL || b->out_path == NULL || rest < argc - words) {
         return command_fail(EXIT_USAGE, "batch: one IN.jsonl and --out OUT.jsonl are needed");
     }
-    if (!command_number("--threads", flight, 1, MOST_FLIGHT, &b->flight)) {
+    if (!command_number("--threads", flight, 1, FLIGHT_MOST, &b->flight)) {
         return EXIT_USAGE;
     }
     return run_batch(b, url, local, config);

@@ -46,7 +46,7 @@ size_t server_parts(const struct server_content *content, struct buckler_part ou
                                        .bytes = part->bytes,
                                        .size = part->size,
                                        .context_only = !part->judge,
-                                       .role = part->judge ? NULL : "user"};
+                                       .role = part->judge ? part->role : "user"};
     }
     return content->count;
 }

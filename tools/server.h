@@ -32,7 +32,8 @@ struct server_part {
     char *bytes; /* owned */
     size_t size;
     bool image;
-    bool judge; /* false: context only, a user's message */
+    bool judge;       /* false: context only */
+    const char *role; /* NULL: the daemon's default, user */
 };
 
 struct server_content {
