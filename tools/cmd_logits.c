@@ -10,7 +10,7 @@
 enum { MOST_TOKENS = 131072, MOST_IDS = 65536 };
 
 struct arguments {
-    const char *model, *tokens, *text, *ids, *top, *reference, *threads, *json;
+    const char *model, *lora, *tokens, *text, *ids, *top, *reference, *threads, *json;
 };
 
 /* "2,10,…" → ids; NULL after printing why. */
@@ -133,12 +133,23 @@ static int answer(const struct arguments *a, struct engine *engine, struct engin
     return 0;
 }
 
+/* *ret stays NULL without an adapter. */
+static int adapt(const char *path, struct engine *engine, struct engine_model *base,
+                 struct engine_model **ret) {
+    struct error error = {0};
+    if (path == NULL || engine_adapter_open(engine, base, path, ret, &error) == 0) {
+        return 0;
+    }
+    return command_fail(EXIT_FAILED, "%s", error.text);
+}
+
 static int run(int argc, char **argv) {
     struct arguments a = {.threads = "0", .top = "10"};
-    const struct option_value table[] = {
-        {"--model", true, &a.model}, {"--tokens", true, &a.tokens},   {"--text", true, &a.text},
-        {"--ids", true, &a.ids},     {"--top", true, &a.top},         {"--f32", false, &a.reference},
-        {"--json", false, &a.json},  {"--threads", true, &a.threads}, {NULL, false, NULL}};
+    const struct option_value table[] = {{"--model", true, &a.model},     {"--lora", true, &a.lora},
+                                         {"--tokens", true, &a.tokens},   {"--text", true, &a.text},
+                                         {"--ids", true, &a.ids},         {"--top", true, &a.top},
+                                         {"--json", false, &a.json},      {"--f32", false, &a.reference},
+                                         {"--threads", true, &a.threads}, {NULL, false, NULL}};
     int rest = 0;
     uint64_t threads = 0, top = 0;
     int rc = command_options(&command_logits, argc, argv, table, &rest);
@@ -157,7 +168,10 @@ static int run(int argc, char **argv) {
     if (command_open_model(a.model, threads, a.reference != NULL, &engine, &model) != 0) {
         return EXIT_FAILED;
     }
-    rc = answer(&a, engine, model, top);
+    struct engine_model *adapted = NULL;
+    rc = adapt(a.lora, engine, model, &adapted);
+    rc = rc == 0 ? answer(&a, engine, adapted != NULL ? adapted : model, top) : rc;
+    (void)engine_model_unref(adapted);
     (void)engine_model_unref(model);
     (void)engine_free(engine);
     return rc;
@@ -165,8 +179,9 @@ static int run(int argc, char **argv) {
 
 const struct command command_logits = {
     "logits", "logits of the last position, for parity checks",
-    "logits --model FILE (--tokens 2,10,… | --text TEXT|-) [--top K | --ids A,B] [--f32] [--threads N] "
-    "[--json]\n"
+    "logits --model FILE [--lora PATH] (--tokens 2,10,… | --text TEXT|-) [--top K | --ids A,B] [--f32] "
+    "[--threads N] [--json]\n"
+    "  --lora PATH  a LoRA on top of the model: the folder or weights file of a PEFT, MLX or GGUF adapter\n"
     "  --text TEXT  tokenised with BOS in front; - reads standard input\n"
     "  --top K      the K highest (10)\n"
     "  --ids A,B    these\n"

@@ -56,6 +56,47 @@ int command_options(const struct command *command, int argc, char **argv, const 
     return 0;
 }
 
+/* How many words an option takes; 0 for what is none. */
+static int option_words(const struct option_value *table, const char *word) {
+    if (word[0] != '-' || word[1] == '\0') {
+        return 0;
+    }
+    while (table->name != NULL && strcmp(table->name, word) != 0) {
+        table++;
+    }
+    return table->name != NULL && table->takes_value ? 2 : 1;
+}
+
+static void rotate_right(char **words, int count) {
+    char *last = words[count - 1];
+    memmove(words + 1, words, (size_t)(count - 1) * sizeof *words);
+    words[0] = last;
+}
+
+void command_options_first(int argc, char **argv, const struct option_value *table) {
+    int front = 1; /* behind the options that were moved */
+    for (int at = 1; at < argc && strcmp(argv[at], "--") != 0;) {
+        int words = option_words(table, argv[at]);
+        words = words > argc - at ? argc - at : words;
+        for (int i = 0; i < words; i++) {
+            rotate_right(argv + front, at + i - front + 1);
+            front++;
+        }
+        at += words > 0 ? words : 1;
+    }
+}
+
+bool command_decimal(const char *option, const char *text, double least, double most, double *ret) {
+    char *end = NULL;
+    double value = strtod(text, &end);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || !(value >= least && value <= most)) {
+        (void)command_fail(EXIT_USAGE, "%s: %s is not a number from %g to %g", option, text, least, most);
+        return false;
+    }
+    *ret = value;
+    return true;
+}
+
 bool command_number(const char *option, const char *text, uint64_t least, uint64_t most, uint64_t *ret) {
     char *end = NULL;
     errno = 0;

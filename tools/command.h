@@ -28,8 +28,10 @@ extern const struct command command_batch;
 extern const struct command command_bench_engine;
 extern const struct command command_bench_policies;
 extern const struct command command_bench_serve;
+extern const struct command command_calibrate;
 extern const struct command command_check;
 extern const struct command command_classify;
+extern const struct command command_eval;
 extern const struct command command_logits;
 extern const struct command command_model_info;
 extern const struct command command_tokenize;
@@ -47,6 +49,9 @@ struct option_value {
 int command_options(const struct command *command, int argc, char **argv, const struct option_value *table,
                     int *ret_rest);
 
+/* Puts the options in front of the arguments that are none, in place, for commands that take files first. */
+void command_options_first(int argc, char **argv, const struct option_value *table);
+
 /* Prints `bucklerctl: …` and returns exit_code. */
 int command_fail(int exit_code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -55,6 +60,9 @@ bool command_number(const char *option, const char *text, uint64_t least, uint64
 
 /* The whole of a file, or of standard input for "-"; malloc'ed with a NUL behind it. At most `most` bytes. */
 int command_read(const char *path, size_t most, char **ret, size_t *ret_size, struct error *reterr);
+
+/* A finite decimal number in [least, most]; false after printing why. */
+bool command_decimal(const char *option, const char *text, double least, double most, double *ret);
 
 /* Opens an engine and one text model; prints why when it fails. */
 int command_open_model(const char *path, uint64_t threads, bool reference, struct engine **ret_engine,
