@@ -93,6 +93,11 @@ int engine_model_open(struct engine *engine, const char *path, struct engine_mod
     return model_open(path, &engine->settings, ret_model, reterr);
 }
 
+int engine_adapter_open(struct engine *engine, struct engine_model *base, const char *path,
+                        struct engine_model **ret_model, struct error *reterr) {
+    return model_open_adapter(base, path, &engine->settings, ret_model, reterr);
+}
+
 const struct engine_model_info *engine_model_info(const struct engine_model *model) {
     return &model->info;
 }

@@ -77,11 +77,13 @@ struct engine_model_info {
     char architecture[32];     /* "gemma3", "open_nsfw" */
     char name[96];             /* from the file's metadata, may be empty */
     char digest[65];           /* SHA-256 of the file, lower-case hex */
+    char adapter_digest[65];   /* SHA-256 of the adapter's weights file; empty without an adapter */
     char tokenizer_digest[65]; /* SHA-256 over pieces, scores and types; empty for image models */
     uint64_t file_bytes;
     uint64_t parameters;
-    uint64_t resident_bytes; /* panels and tables held outside the mapping */
-    uint64_t kv_bytes;       /* KV pages when all are in use */
+    uint64_t
+        resident_bytes; /* panels and tables held outside the mapping; with an adapter only what it adds */
+    uint64_t kv_bytes;  /* KV pages when all are in use */
     uint32_t layers, hidden, heads, kv_heads, head_size, feed_forward, vocabulary, context, window;
     uint32_t bos;
     uint32_t image_width, image_height; /* image classifiers: what `pixels` must be */
@@ -92,6 +94,14 @@ struct engine_model_info {
  * repacking: not on a thread that must not wait. The file stays mapped. */
 int engine_model_open(struct engine *engine, const char *path, struct engine_model **ret_model,
                       struct error *reterr) MUST_CHECK;
+
+/* A model that is `base` with a LoRA on top: it shares the base's weights, tokenizer and mapping, has its own
+ * KV pages and buffers, and is used like any other model. Any number over one base, which it holds a
+ * reference to; only the layers that the adapter names cost more. `path` is a folder or a weights file: PEFT
+ * or MLX safetensors with adapter_config.json beside them, or a GGUF adapter. ENGINE_E_UNSUPPORTED for
+ * anything that is more than a LoRA on the matrices of layers. */
+int engine_adapter_open(struct engine *engine, struct engine_model *base, const char *path,
+                        struct engine_model **ret_model, struct error *reterr) MUST_CHECK;
 
 /* Shared; each ref needs one unref. unref accepts NULL and returns NULL. Thread-safe. */
 struct engine_model *engine_model_ref(struct engine_model *model);

@@ -48,6 +48,10 @@ struct tensor_file {
     char *names;
 };
 
+/* Maps a whole regular file that is not empty, read-only. */
+int tensor_file_map_path(const char *path, void **ret_bytes, size_t *ret_size,
+                         struct error *reterr) MUST_CHECK;
+
 /* Order of keys: bytes, then length. */
 int meta_key_compare(const char *a, size_t a_size, const char *b, size_t b_size);
 

@@ -470,33 +470,11 @@ int gguf_open_memory(const void *bytes, size_t size, struct tensor_file **ret_fi
     return 0;
 }
 
-static int map(const char *path, void **ret_bytes, size_t *ret_size, struct error *reterr) {
-    CLEANUP(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat info;
-    if (fd < 0 || fstat(fd, &info) != 0) {
-        return error_errno(reterr, errno, "%s: cannot be opened", path);
-    }
-    if (!S_ISREG(info.st_mode)) {
-        return error_set(reterr, ENGINE_E_FORMAT, "%s: not a regular file (byte 0); name a GGUF file", path);
-    }
-    if (info.st_size == 0) {
-        return error_set(reterr, ENGINE_E_FORMAT, "%s: empty, not even byte 0 is there; fetch it again",
-                         path);
-    }
-    void *bytes = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
-    if (bytes == MAP_FAILED) {
-        return error_errno(reterr, errno, "%s: %lld bytes cannot be mapped", path, (long long)info.st_size);
-    }
-    *ret_bytes = bytes;
-    *ret_size = (size_t)info.st_size;
-    return 0;
-}
-
 int gguf_open(const char *path, struct tensor_file **ret_file, struct error *reterr) {
     void *bytes = NULL;
     size_t size = 0;
     struct tensor_file *file = NULL;
-    int rc = map(path, &bytes, &size, reterr);
+    int rc = tensor_file_map_path(path, &bytes, &size, reterr);
     if (rc != 0) {
         return rc;
     }

@@ -5,13 +5,41 @@
  */
 #include "engine/formats/tensors.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/cursor.h"
+#include "engine/engine.h"
 #include "engine/formats/directory.h"
+
+int tensor_file_map_path(const char *path, void **ret_bytes, size_t *ret_size, struct error *reterr) {
+    CLEANUP(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat info;
+    if (fd < 0 || fstat(fd, &info) != 0) {
+        return error_errno(reterr, errno, "%s: cannot be opened", path);
+    }
+    if (!S_ISREG(info.st_mode)) {
+        return error_set(reterr, ENGINE_E_FORMAT,
+                         "%s: not a regular file (byte 0); name a GGUF or safetensors file", path);
+    }
+    if (info.st_size == 0) {
+        return error_set(reterr, ENGINE_E_FORMAT, "%s: empty, not even byte 0 is there; fetch it again",
+                         path);
+    }
+    void *bytes = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    if (bytes == MAP_FAILED) {
+        return error_errno(reterr, errno, "%s: %lld bytes cannot be mapped", path, (long long)info.st_size);
+    }
+    *ret_bytes = bytes;
+    *ret_size = (size_t)info.st_size;
+    return 0;
+}
 
 struct tensor_file *tensor_file_free(struct tensor_file *file) {
     if (file == NULL) {

@@ -195,6 +195,64 @@ int model_open(const char *path, const struct model_settings *settings, struct e
     return 0;
 }
 
+/* ---- adapters ---- */
+
+static void drop_adapter(struct adapter_file **file) {
+    *file = adapter_file_free(*file);
+}
+
+static int adapt(struct engine_model *m, const struct adapter_file *file,
+                 const struct model_settings *settings, struct error *reterr) {
+    struct engine_model *base = m->base;
+    int r = text_adapt(base->text, file, &m->text, reterr);
+
+    if (r != 0) {
+        return r;
+    }
+    const struct text_config *c = &m->text->config;
+    m->info = base->info;
+    m->info.resident_bytes =
+        m->text->memory_bytes +
+        text_state_bytes(c, m->text->kernels, settings->step_tokens, settings->kv_tokens, settings->workers);
+    m->info.kv_bytes = kvcache_bytes(c->layers, c->kv_heads * c->head_size, settings->kv_tokens);
+    m->file = base->file;
+    m->tokenizer = base->tokenizer;
+    m->step_tokens = settings->step_tokens;
+    return text_state_init(&m->state, m->text, settings->step_tokens, settings->kv_tokens, settings->workers,
+                           reterr);
+}
+
+int model_open_adapter(struct engine_model *base, const char *path, const struct model_settings *settings,
+                       struct engine_model **ret_model, struct error *reterr) {
+    CLEANUP(drop_adapter) struct adapter_file *file = NULL;
+    uint8_t digest[DIGEST_BYTES];
+
+    if (base->text == NULL || base->base != NULL) {
+        return error_set(reterr, ENGINE_E_UNSUPPORTED,
+                         "%s: an adapter goes on a text model that has none yet", path);
+    }
+    int r = adapter_file_open(path, &file, reterr);
+    if (r != 0) {
+        return r;
+    }
+    CLEANUP(drop_model) struct engine_model *m = calloc(1, sizeof *m);
+    if (m == NULL) {
+        return error_errno(reterr, ENOMEM, "cannot open %s", path);
+    }
+    atomic_init(&m->references, 1);
+    m->base = engine_model_ref(base);
+    r = adapt(m, file, settings, reterr);
+    r = r == 0 ? digest_file(file->weights_path, digest, reterr) : r;
+    if (r != 0) {
+        return error_prefix(reterr, "%s: ", path);
+    }
+    hex_encode(digest, sizeof digest, m->info.adapter_digest);
+    *ret_model = steal(m);
+    return 0;
+}
+
+/* ---- references ---- */
+
 struct engine_model *engine_model_ref(struct engine_model *model) {
     atomic_fetch_add(&model->references, 1);
     return model;
@@ -205,9 +263,13 @@ struct engine_model *engine_model_unref(struct engine_model *model) {
         return NULL;
     }
     text_state_deinit(&model->state);
-    tokenizer_free(model->tokenizer);
     text_free(model->text);
-    tensor_file_free(model->file);
+    if (model->base != NULL) {
+        engine_model_unref(model->base);
+    } else {
+        tokenizer_free(model->tokenizer);
+        tensor_file_free(model->file);
+    }
     open_nsfw_free(model->image);
     free(model->image_scratch);
     free(model);

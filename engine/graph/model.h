@@ -25,7 +25,8 @@ struct engine_model {
     _Atomic(unsigned) references;
     struct engine_model_info info;
 
-    struct tensor_file *file; /* text models */
+    struct engine_model *base; /* of an adapted model: file and tokenizer are its */
+    struct tensor_file *file;  /* text models */
     struct tokenizer *tokenizer;
     struct text_model *text;
     uint32_t step_tokens;
@@ -43,6 +44,9 @@ struct engine_model {
 
 int model_open(const char *path, const struct model_settings *settings, struct engine_model **ret_model,
                struct error *reterr) MUST_CHECK;
+
+int model_open_adapter(struct engine_model *base, const char *path, const struct model_settings *settings,
+                       struct engine_model **ret_model, struct error *reterr) MUST_CHECK;
 
 int model_inspect(const char *path, const struct model_settings *settings, struct engine_model_info *ret_info,
                   struct error *reterr) MUST_CHECK;

@@ -93,6 +93,12 @@ struct kernel_set {
     void (*matmul_f32)(const float *w, uint32_t cols, const float *x, size_t x_stride, uint32_t rows,
                        uint32_t first_row, uint32_t end_row, float *out, size_t out_stride);
 
+    /* out[r · out_stride + p] += Σ_c x[r · x_stride + c] · w[c · w_stride + p] for p below `width`, a
+     * multiple of 16: a small matrix that is stored by columns. Terms are added to out one after the other, c
+     * rising. */
+    void (*matmul_add)(const float *w, size_t w_stride, uint32_t width, const float *x, size_t x_stride,
+                       uint32_t rows, uint32_t cols, float *out, size_t out_stride);
+
     /* Σ a·b over n */
     float (*dot_f32)(const float *a, const float *b, size_t n);
 

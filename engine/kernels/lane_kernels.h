@@ -145,7 +145,7 @@ static void quantize_rows(const float *x, size_t x_stride, uint32_t rows, uint32
     }
 }
 
-enum { DOTS = DOT_TILE * DOT_TILE };
+enum { DOTS = DOT_TILE * DOT_TILE, ADD_ROWS = 8 };
 
 /* out[count_b · i + j] = Σ a[i] · b[j] over n, each in one accumulator of lanes; count_a · count_b = DOTS,
  * and both are constants, so that the accumulators are registers. */
@@ -216,6 +216,77 @@ static void matmul_f32(const float *w, uint32_t cols, const float *x, size_t x_s
                 }
             }
         }
+    }
+}
+
+/* One tile of matmul_add: `count` rows by `width` lanes, both constants, so that the sums are registers. */
+static inline __attribute__((always_inline)) void add_tile(uint32_t count, uint32_t width, const float *w,
+                                                           size_t w_stride, const float *const *x,
+                                                           uint32_t cols, float *const *out) {
+    struct lanes sums[ADD_ROWS * VALUE_TILE];
+    struct lanes right[VALUE_TILE];
+
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t j = 0; j < width; j++) {
+            sums[width * i + j] = lanes_load(out[i] + (size_t)j * LANES);
+        }
+    }
+    for (uint32_t c = 0; c < cols; c++) {
+        for (uint32_t j = 0; j < width; j++) {
+            right[j] = lanes_load(w + c * w_stride + (size_t)j * LANES);
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            struct lanes left = lanes_set(x[i][c]);
+            for (uint32_t j = 0; j < width; j++) {
+                sums[width * i + j] = lanes_fma(left, right[j], sums[width * i + j]);
+            }
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t j = 0; j < width; j++) {
+            lanes_store(out[i] + (size_t)j * LANES, sums[width * i + j]);
+        }
+    }
+}
+
+/* All rows of one strip of `width` lanes, `count` at a time. A tile at the edge repeats its last row, which
+ * is loaded as often before it is stored; a row alone is not worth that. */
+static inline __attribute__((always_inline)) void add_strip(uint32_t count, uint32_t width, const float *w,
+                                                            size_t w_stride, const float *x, size_t x_stride,
+                                                            uint32_t rows, uint32_t cols, float *out,
+                                                            size_t out_stride) {
+    const float *left[ADD_ROWS];
+    float *to[ADD_ROWS];
+
+    for (uint32_t r = 0; r < rows; r += count) {
+        uint32_t r_count = least(count, rows - r);
+
+        for (uint32_t i = 0; i < count; i++) {
+            left[i] = x + (size_t)(r + least(i, r_count - 1)) * x_stride;
+            to[i] = out + (size_t)(r + least(i, r_count - 1)) * out_stride;
+        }
+        if (r_count == 1) {
+            add_tile(1, width, w, w_stride, left, cols, to);
+        } else {
+            add_tile(count, width, w, w_stride, left, cols, to);
+        }
+    }
+}
+
+static void matmul_add(const float *w, size_t w_stride, uint32_t width, const float *x, size_t x_stride,
+                       uint32_t rows, uint32_t cols, float *out, size_t out_stride) {
+    enum { SUMS = DOT_TILE * VALUE_TILE, ONE = SUMS < ADD_ROWS ? SUMS : ADD_ROWS };
+    uint32_t p = 0;
+
+    for (; p + VALUE_TILE * LANES <= width; p += VALUE_TILE * LANES) {
+        add_strip(SUMS / VALUE_TILE, VALUE_TILE, w + p, w_stride, x, x_stride, rows, cols, out + p,
+                  out_stride);
+    }
+    for (; p + 2 * LANES <= width; p += 2 * LANES) {
+        add_strip(SUMS / 2, 2, w + p, w_stride, x, x_stride, rows, cols, out + p, out_stride);
+    }
+    for (; p < width; p += LANES) {
+        add_strip(ONE, 1, w + p, w_stride, x, x_stride, rows, cols, out + p, out_stride);
     }
 }
 

@@ -138,11 +138,14 @@ static int configure(const struct tensor_file *file, struct text_config *ret_con
 
 enum { ROWS_A_TASK = 8, LINEAR_ROWS = 128, LINEAR_PANELS = 4 };
 
-/* What a linear layer reads: f32 rows and, for packed weights, the same rows quantised. */
+/* What a linear layer reads: f32 rows, for packed weights the same rows quantised, and for adapted ones what
+ * the A of the adapter makes of them. */
 struct input {
     const float *rows;
-    const char *quantized;
+    char *quantized;
     uint32_t cols;
+    const struct low_rank *low;
+    float *low_rows;
 };
 
 static size_t groups(size_t count, size_t size) {
@@ -179,16 +182,30 @@ static void linear_run(const struct kernel_set *k, const struct linear *l, const
         k->matmul(&l->packed, in->quantized + t.row * k->activation_bytes(in->cols), t.rows,
                   t.out / PANEL_ROWS, (uint32_t)groups(t.out + t.outs, PANEL_ROWS), out, l->rows);
     }
+    if (l->adapter_b != NULL) {
+        size_t ranks = in->low->ranks;
+
+        k->matmul_add(l->adapter_b + t.out, l->rows, t.outs, in->low_rows + t.row * ranks + l->adapter_first,
+                      ranks, t.rows, l->adapter_ranks, out + t.out, l->rows);
+    }
 }
 
-static void quantize(const struct text_model *m, const float *rows, uint32_t cols, size_t row, uint32_t count,
-                     char *quantized) {
+/* Everything that linear layers need beside the f32 rows. */
+static void prepare(const struct text_model *m, const struct input *in, size_t row, uint32_t count) {
     const struct kernel_set *k = m->kernels;
+    const float *rows = in->rows + row * in->cols;
 
-    if (!m->packs) {
-        return;
+    if (m->packs) {
+        k->quantize_rows(rows, in->cols, count, in->cols,
+                         in->quantized + row * k->activation_bytes(in->cols));
     }
-    k->quantize_rows(rows + row * cols, cols, count, cols, quantized + row * k->activation_bytes(cols));
+    if (in->low->a != NULL) {
+        size_t ranks = in->low->ranks;
+        float *low = in->low_rows + row * ranks;
+
+        memset(low, 0, count * ranks * sizeof *low);
+        k->matmul_add(in->low->a, ranks, in->low->ranks, rows, in->cols, count, in->cols, low, ranks);
+    }
 }
 
 static uint32_t rows_of_task(size_t task, uint32_t rows) {
@@ -197,8 +214,9 @@ static uint32_t rows_of_task(size_t task, uint32_t rows) {
     return left < ROWS_A_TASK ? left : ROWS_A_TASK;
 }
 
-/* h = norm(x), quantised too. */
-static void norm_input(const struct text_run *run, const float *weight, size_t row, uint32_t count) {
+/* h = norm(x), prepared for those who read it. */
+static void norm_input(const struct text_run *run, const float *weight, const struct input *h, size_t row,
+                       uint32_t count) {
     const struct text_state *s = run->state;
     const struct kernel_set *k = run->model->kernels;
     uint32_t hidden = run->model->config.hidden;
@@ -206,7 +224,7 @@ static void norm_input(const struct text_run *run, const float *weight, size_t r
     for (size_t i = row; i < row + count; i++) {
         k->rms_norm(s->x + i * hidden, weight, hidden, run->model->config.eps, s->h + i * hidden);
     }
-    quantize(run->model, s->h, hidden, row, count, s->h_q);
+    prepare(run->model, h, row, count);
 }
 
 /* x += norm(branch) */
@@ -330,12 +348,13 @@ static void attention(const struct text_run *run, unsigned worker, uint32_t laye
     const struct kernel_set *k = run->model->kernels;
     const struct text_state *s = run->state;
     struct pool *pool = run->pool;
-    struct input h = {s->h, s->h_q, c->hidden};
-    struct input attended = {s->attended, s->attended_q, c->heads * c->head_size};
+    struct input h = {s->h, s->h_q, c->hidden, &l->attn_low, s->low};
+    struct input attended = {s->attended, s->attended_q, c->heads * c->head_size, &l->output_low, s->low};
+    struct input ffn = {s->h, s->h_q, c->hidden, &l->ffn_low, s->low};
     size_t q_tasks = linear_tasks(&l->attn_q, query_rows), kv_tasks = linear_tasks(&l->attn_k, kv_rows), t;
 
     while (pool_claim(pool, groups(kv_rows, ROWS_A_TASK), &t)) {
-        norm_input(run, l->attn_norm, t * ROWS_A_TASK, rows_of_task(t, kv_rows));
+        norm_input(run, l->attn_norm, &h, t * ROWS_A_TASK, rows_of_task(t, kv_rows));
     }
     pool_barrier(pool, worker);
     while (pool_claim(pool, q_tasks + 2 * kv_tasks, &t)) {
@@ -359,8 +378,7 @@ static void attention(const struct text_run *run, unsigned worker, uint32_t laye
     }
     pool_barrier(pool, worker);
     while (pool_claim(pool, groups(query_rows, ROWS_A_TASK), &t)) {
-        quantize(run->model, s->attended, attended.cols, t * ROWS_A_TASK, rows_of_task(t, query_rows),
-                 s->attended_q);
+        prepare(run->model, &attended, t * ROWS_A_TASK, rows_of_task(t, query_rows));
     }
     pool_barrier(pool, worker);
     while (pool_claim(pool, linear_tasks(&l->attn_output, query_rows), &t)) {
@@ -369,7 +387,7 @@ static void attention(const struct text_run *run, unsigned worker, uint32_t laye
     pool_barrier(pool, worker);
     while (pool_claim(pool, groups(query_rows, ROWS_A_TASK), &t)) {
         add_branch(run, l->post_attention_norm, t * ROWS_A_TASK, rows_of_task(t, query_rows));
-        norm_input(run, l->ffn_norm, t * ROWS_A_TASK, rows_of_task(t, query_rows));
+        norm_input(run, l->ffn_norm, &ffn, t * ROWS_A_TASK, rows_of_task(t, query_rows));
     }
     pool_barrier(pool, worker);
 }
@@ -380,8 +398,8 @@ static void feed_forward(const struct text_run *run, unsigned worker, uint32_t l
     const struct kernel_set *k = run->model->kernels;
     const struct text_state *s = run->state;
     struct pool *pool = run->pool;
-    struct input h = {s->h, s->h_q, c->hidden};
-    struct input gate = {s->gate, s->gate_q, c->feed_forward};
+    struct input h = {s->h, s->h_q, c->hidden, &l->ffn_low, s->low};
+    struct input gate = {s->gate, s->gate_q, c->feed_forward, &l->down_low, s->low};
     size_t t;
 
     while (pool_claim(pool, linear_tasks(&l->ffn_gate, rows), &t)) {
@@ -389,7 +407,7 @@ static void feed_forward(const struct text_run *run, unsigned worker, uint32_t l
     }
     pool_barrier(pool, worker);
     while (pool_claim(pool, groups(rows, ROWS_A_TASK), &t)) {
-        quantize(run->model, s->gate, gate.cols, t * ROWS_A_TASK, rows_of_task(t, rows), s->gate_q);
+        prepare(run->model, &gate, t * ROWS_A_TASK, rows_of_task(t, rows));
     }
     pool_barrier(pool, worker);
     while (pool_claim(pool, linear_tasks(&l->ffn_down, rows), &t)) {

@@ -45,6 +45,7 @@ static void carve_all(struct carver *c, const struct text_config *config, const 
     s->gate = carve(c, rows * (uint64_t)config->feed_forward, f);
     s->up = carve(c, rows * (uint64_t)config->feed_forward, f);
     s->branch = carve(c, rows * (uint64_t)config->hidden, f);
+    s->low = carve(c, rows * (uint64_t)config->adapter_ranks, f);
     s->h_q = carve(c, rows, k->activation_bytes(config->hidden));
     s->attended_q = carve(c, rows, k->activation_bytes((uint32_t)query));
     s->gate_q = carve(c, rows, k->activation_bytes(config->feed_forward));

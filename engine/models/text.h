@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "engine/engine.h"
+#include "engine/formats/adapter.h"
 #include "engine/formats/tensors.h"
 #include "engine/graph/kvcache.h"
 #include "engine/graph/pool.h"
@@ -27,19 +28,30 @@ struct text_config {
     double local_base;  /* rope of sliding layers */
     double global_base; /* rope of the others, positions divided by global_factor */
     double global_factor;
+    uint32_t adapter_ranks; /* the widest low_rank of any layer; 0 without an adapter */
     bool sliding[STEP_MAX_LAYERS];
 };
 
-/* W [rows, cols]: packed panels, or f32 rows where `values` is not NULL. */
+/* W [rows, cols]: packed panels, or f32 rows where `values` is not NULL. With an adapter W x + B t, where t
+ * is a part of what the low_rank of its input gives. */
 struct linear {
     struct packed_matrix packed;
     const float *values;
     uint32_t rows, cols;
+    const float *adapter_b; /* B by columns, [adapter_ranks, rows], scaled; NULL: none */
+    uint32_t adapter_first, adapter_ranks;
+};
+
+/* The A of all adapted matrices that read the same input, one beside the other: t = A x. */
+struct low_rank {
+    const float *a; /* by columns, [cols, ranks]; NULL: none */
+    uint32_t ranks; /* a multiple of 16; what no matrix uses is zero */
 };
 
 struct text_layer {
     const float *attn_norm, *attn_q_norm, *attn_k_norm, *post_attention_norm, *ffn_norm, *post_ffw_norm;
     struct linear attn_q, attn_k, attn_v, attn_output, ffn_gate, ffn_up, ffn_down;
+    struct low_rank attn_low, output_low, ffn_low, down_low; /* for q k v; output; gate and up; down */
 };
 
 /* One row a family of files, chosen by general.architecture. */
@@ -59,7 +71,7 @@ struct text_model {
     const float *output_norm;
     const struct tensor *embedding; /* rows are dequantised as they are read */
     const struct tensor *head;      /* the same tensor when tied */
-    void *memory;                   /* norms and panels */
+    void *memory;                   /* norms and panels; of an adapted model its A and B only */
     uint64_t memory_bytes;
     bool packs; /* some matrix is packed: activations have to be quantised */
 };
@@ -81,6 +93,11 @@ int text_weights_plan(const struct tensor_file *file, const struct text_config *
 int text_open(const struct tensor_file *file, const struct kernel_set *kernels, bool reference,
               struct text_model **ret_model, struct error *reterr) MUST_CHECK;
 struct text_model *text_free(struct text_model *model);
+
+/* `base` with a LoRA on top. It points into the base, which must outlive it; the file may go. Every layer,
+ * matrix and shape of the file is checked against the base, and every value for being finite. */
+int text_adapt(const struct text_model *base, const struct adapter_file *file, struct text_model **ret_model,
+               struct error *reterr) MUST_CHECK;
 
 /* ---- run ---- */
 
@@ -112,6 +129,7 @@ struct text_state {
     float *attended;                 /* heads · head_size */
     float *gate, *up;                /* feed_forward */
     float *branch;                   /* what a block adds, hidden */
+    float *low;                      /* A x of the input in use, adapter_ranks */
     char *h_q, *attended_q, *gate_q; /* h, attended, gate quantised */
     struct text_best *best;          /* [step rows, vocabulary blocks] */
     bool *tap_failed;                /* [step.tap_limit], grown by text_state_prepare */

@@ -276,6 +276,7 @@ const struct kernel_set kernel_set_avx512 = {
     .quantize_rows = quantize_rows,
     .matmul = matmul,
     .matmul_f32 = matmul_f32,
+    .matmul_add = matmul_add,
     .dot_f32 = dot_f32,
     .rms_norm = rms_norm,
     .add = add,
