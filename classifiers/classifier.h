@@ -33,6 +33,9 @@ struct classifier_env {
     struct engine *engine;
     /* Opens (or shares) a model by the name that a policy wrote; one reference for the caller. */
     int (*model)(void *user, const char *name, struct engine_model **ret, struct error *reterr);
+    /* `base` with the LoRA in `path` on top, opened or shared; one reference for the caller. */
+    int (*adapter)(void *user, struct engine_model *base, const char *path, struct engine_model **ret,
+                   struct error *reterr);
     /* The path of a data file of the product ("buckler-guard/heads.safetensors") under the models
      * directories. */
     int (*data_path)(void *user, const char *name, char *out, size_t out_size, struct error *reterr);

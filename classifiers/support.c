@@ -80,6 +80,17 @@ int coverage_begin(struct classifier_task *task, struct error *reterr) {
     return 0;
 }
 
+const struct canonical_text *context_of(const struct classifier_input *input) {
+    const struct canonical_text *said = NULL;
+    for (size_t i = 0; i < input->part_count && input->scope == SCOPE_RESPONSE; i++) {
+        const struct classifier_part *part = &input->parts[i];
+        if (!part->judge && part->role == ROLE_USER && part->content->kind == CONTENT_TEXT) {
+            said = &part->content->text;
+        }
+    }
+    return said;
+}
+
 bool category_wanted(const struct policy_classifier *config, const char *id) {
     for (size_t i = 0; i < config->category_count; i++) {
         if (strcmp(config->categories[i], id) == 0) {

@@ -24,6 +24,9 @@ void view_span(const struct canonical_text *text, const struct text_view *view, 
 /* True for a part that this kind of classifier scores. */
 bool part_is_judged(const struct classifier_part *part, enum content_kind kind);
 
+/* The last thing that a user said, when an answer to it is judged; NULL otherwise. */
+const struct canonical_text *context_of(const struct classifier_input *input);
+
 /* Fills task->scores with an executed score of zero for each judged part of the kind and each category, part
  * by part in the order of `categories`. */
 int scores_begin(struct classifier_task *task, enum content_kind kind, const uint16_t categories[],

@@ -203,7 +203,9 @@ static int cut_view(struct cutting *c, uint16_t part, enum view_kind kind, struc
                                      .count = counts[w],
                                      .number = (uint32_t)w + 1,
                                      .part = part,
-                                     .view = kind};
+                                     .view = kind,
+                                     .text = t.text + from,
+                                     .text_size = to - from};
         if (c->options->as_field) {
             from = from == 0 ? skip : skip + from - 1;
             to = skip + to - 1;

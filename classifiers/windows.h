@@ -16,6 +16,8 @@ struct text_window {
     uint32_t number; /* in its view, from 1 */
     uint16_t part;
     enum view_kind view;
+    const char *text; /* its bytes in the view */
+    size_t text_size;
     uint32_t span_start, span_end; /* raw bytes */
 };
 

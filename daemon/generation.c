@@ -117,6 +117,7 @@ int generation_build(const struct settings *settings, struct models *models, uns
     g->refs = 1;
     struct classifier_env env = {.engine = models_engine(models),
                                  .model = models_open,
+                                 .adapter = models_adapter,
                                  .data_path = models_data_path,
                                  .user = models,
                                  .max_windows = settings->max_windows};

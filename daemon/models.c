@@ -11,7 +11,8 @@
 struct entry {
     struct entry *next;
     char path[1024];
-    struct engine_model *model; /* the table's own reference */
+    const struct engine_model *base; /* of an adapter, which keeps it open */
+    struct engine_model *model;      /* the table's own reference */
 };
 
 struct models {
@@ -73,10 +74,11 @@ static int resolve(const struct models *models, const char *name, char *out, siz
     return 0;
 }
 
-static int open_locked(struct models *models, const char *path, struct engine_model **ret,
-                       struct error *reterr) {
+/* The entry of a path (of an adapter: and of its base), opened when it is not there yet. */
+static int open_locked(struct models *models, struct engine_model *base, const char *path,
+                       struct engine_model **ret, struct error *reterr) {
     struct entry *entry = models->entries;
-    while (entry != NULL && strcmp(entry->path, path) != 0) {
+    while (entry != NULL && (entry->base != base || strcmp(entry->path, path) != 0)) {
         entry = entry->next;
     }
     if (entry == NULL) {
@@ -84,12 +86,14 @@ static int open_locked(struct models *models, const char *path, struct engine_mo
         if (fresh == NULL) {
             return error_errno(reterr, ENOMEM, "%s", path);
         }
-        int rc = engine_model_open(models->engine, path, &fresh->model, reterr);
+        int rc = base == NULL ? engine_model_open(models->engine, path, &fresh->model, reterr)
+                              : engine_adapter_open(models->engine, base, path, &fresh->model, reterr);
         if (rc != 0) {
             free(fresh);
             return rc;
         }
         (void)snprintf(fresh->path, sizeof fresh->path, "%s", path);
+        fresh->base = base;
         fresh->next = models->entries;
         models->entries = fresh;
         entry = fresh;
@@ -98,17 +102,24 @@ static int open_locked(struct models *models, const char *path, struct engine_mo
     return 0;
 }
 
+static int open_shared(struct models *models, struct engine_model *base, const char *path,
+                       struct engine_model **ret, struct error *reterr) {
+    (void)pthread_mutex_lock(&models->lock);
+    int rc = open_locked(models, base, path, ret, reterr);
+    (void)pthread_mutex_unlock(&models->lock);
+    return rc;
+}
+
 int models_open(void *user, const char *name, struct engine_model **ret, struct error *reterr) {
     struct models *models = user;
     char path[1024];
     int rc = resolve(models, name, path, sizeof path, reterr);
-    if (rc != 0) {
-        return rc;
-    }
-    (void)pthread_mutex_lock(&models->lock);
-    rc = open_locked(models, path, ret, reterr);
-    (void)pthread_mutex_unlock(&models->lock);
-    return rc;
+    return rc != 0 ? rc : open_shared(models, NULL, path, ret, reterr);
+}
+
+int models_adapter(void *user, struct engine_model *base, const char *path, struct engine_model **ret,
+                   struct error *reterr) {
+    return open_shared(user, base, path, ret, reterr);
 }
 
 int models_data_path(void *user, const char *name, char *out, size_t out_size, struct error *reterr) {

@@ -17,9 +17,10 @@ struct models *models_free(struct models *models);
 
 struct engine *models_engine(const struct models *models);
 
-/* As classifier_env.model and classifier_env.data_path (classifiers/classifier.h); `user` is the struct
- * models. */
+/* As the functions of classifier_env (classifiers/classifier.h); `user` is the struct models. */
 int models_open(void *user, const char *name, struct engine_model **ret, struct error *reterr) MUST_CHECK;
+int models_adapter(void *user, struct engine_model *base, const char *path, struct engine_model **ret,
+                   struct error *reterr) MUST_CHECK;
 int models_data_path(void *user, const char *name, char *out, size_t out_size,
                      struct error *reterr) MUST_CHECK;
 

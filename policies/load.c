@@ -14,7 +14,7 @@
 
 const char *const policy_builtin_categories[] = {
     "hate_speech", "harassment", "sexually_explicit", "violence", "self_harm", "dangerous_content",
-    "illicit",     "jailbreak",  "prompt_injection",  "toxicity", "profanity"};
+    "illicit",     "jailbreak",  "prompt_injection",  "toxicity", "profanity", "unsafe"};
 _Static_assert(sizeof policy_builtin_categories / sizeof *policy_builtin_categories ==
                    POLICY_BUILTIN_CATEGORY_COUNT,
                "a name for each");

@@ -8,8 +8,9 @@
 #include "base/cleanup.h"
 #include "base/digest.h"
 #include "classifiers/classifier.h"
+#include "classifiers/head/ngrams.h"
 
-enum { DEFAULT_WINDOW = 256, MIN_WINDOW = 16, MAX_WINDOW = 8192, MAX_LAYER = 1024 };
+enum { DEFAULT_WINDOW = 256, MIN_WINDOW = 16, MAX_WINDOW = 8192, MAX_LAYER = 1024, MAX_CONTEXT = 4096 };
 
 static void json_unref(json_t **value) {
     json_decref(*value);
@@ -76,6 +77,50 @@ static int take_categories(const json_t *root, struct card *card, struct error *
     return 0;
 }
 
+static int take_adapter(const json_t *root, struct card *card, struct error *reterr) {
+    const json_t *adapter = json_object_get(root, "adapter");
+    uint8_t digest[DIGEST_BYTES];
+    if (adapter == NULL) {
+        return 0;
+    }
+    if (!take_text(adapter, "file", card->adapter_file, sizeof card->adapter_file) ||
+        strchr(card->adapter_file, '/') != NULL) {
+        return invalid(reterr, "adapter.file must be the name of a file beside the card");
+    }
+    if (!take_text(adapter, "sha256", card->adapter_sha256, sizeof card->adapter_sha256) ||
+        !hex_decode(card->adapter_sha256, digest, sizeof digest)) {
+        return invalid(reterr, "adapter.sha256 must be 64 hexadecimal digits");
+    }
+    hex_encode(digest, sizeof digest, card->adapter_sha256);
+    return 0;
+}
+
+static int take_context(const json_t *root, struct card *card, struct error *reterr) {
+    const json_t *context = json_object_get(root, "context");
+    const json_t *tokens = json_object_get(context, "tokens");
+    if (context == NULL) {
+        return 0;
+    }
+    if (!take_text(context, "before", card->context_before, sizeof card->context_before) ||
+        !take_text(context, "after", card->context_after, sizeof card->context_after) ||
+        !json_is_integer(tokens) || json_integer_value(tokens) < 1 ||
+        json_integer_value(tokens) > MAX_CONTEXT) {
+        return invalid(reterr, "context must have before, after (texts) and tokens (1 to 4096)");
+    }
+    card->context_tokens = (uint32_t)json_integer_value(tokens);
+    return 0;
+}
+
+static int take_ngrams(const json_t *root, struct card *card, struct error *reterr) {
+    const json_t *ngrams = json_object_get(root, "ngrams");
+    const json_t *buckets = json_object_get(ngrams, "buckets");
+    card->ngrams = ngrams != NULL;
+    if (ngrams != NULL && (!json_is_integer(buckets) || json_integer_value(buckets) != NGRAM_BUCKETS)) {
+        return invalid(reterr, "ngrams.buckets must be 262144: this build knows no other");
+    }
+    return 0;
+}
+
 int card_read(const void *bytes, size_t size, struct card *ret, struct error *reterr) {
     json_error_t error;
     CLEANUP(json_unref) json_t *root = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, &error);
@@ -97,5 +142,8 @@ int card_read(const void *bytes, size_t size, struct card *ret, struct error *re
     }
     int rc = take_base(root, ret, reterr);
     rc = rc != 0 ? rc : take_layers(root, ret, reterr);
-    return rc != 0 ? rc : take_categories(root, ret, reterr);
+    rc = rc != 0 ? rc : take_categories(root, ret, reterr);
+    rc = rc != 0 ? rc : take_adapter(root, ret, reterr);
+    rc = rc != 0 ? rc : take_context(root, ret, reterr);
+    return rc != 0 ? rc : take_ngrams(root, ret, reterr);
 }

@@ -6,6 +6,7 @@
 #ifndef BUCKLER_CLASSIFIERS_HEAD_CARD_H
 #define BUCKLER_CLASSIFIERS_HEAD_CARD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,14 @@ struct card {
     uint32_t window; /* tokens */
     char categories[CARD_MAX_CATEGORIES][CARD_NAME_SIZE];
     size_t category_count;
+
+    char adapter_file[256]; /* a LoRA beside the card; empty: the base model as it is */
+    char adapter_sha256[65];
+    bool ngrams; /* the tensors hold n-gram weights (ngrams.h) */
+
+    /* How a reply is shown with what it answers: before, the prompt's last tokens, after. */
+    char context_before[256], context_after[256];
+    uint32_t context_tokens; /* 0: a reply is read alone */
 };
 
 int card_read(const void *bytes, size_t size, struct card *ret, struct error *reterr) MUST_CHECK;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * use: head. A frozen base model reads the text once; the mean of its hidden states at a few layers goes
- * through one linear head a category. Every category costs the same single pass:
+ * use: head. A base model, with or without an adapter, reads the text once; the mean of its hidden states at
+ * a few layers goes through one linear head a category (weights.h), beside the words and characters of the
+ * text (ngrams.h). Every category costs the same single pass:
  *
- *   BOS → content window, read at each layer of the card → (x − mean) / scale → weight · x + bias → sigmoid(a
- * · raw + b)
+ *   BOS → what a reply answers → content window, read at each layer of the card → raw → score
  *
  * The score of a text is that of its worst window in its worst view.
  */
@@ -22,28 +22,32 @@
 #include "base/digest.h"
 #include "base/fd.h"
 #include "classifiers/head/card.h"
+#include "classifiers/head/ngrams.h"
 #include "classifiers/head/safetensors.h"
+#include "classifiers/head/weights.h"
 #include "classifiers/support.h"
 #include "classifiers/windows.h"
 
 enum { JOB_WINDOWS = 2048 };
 
+struct piece {
+    uint32_t *tokens;
+    size_t count;
+};
+
 struct head {
     struct engine_model *model;
     struct card card;
     uint32_t hidden;
-    size_t features; /* hidden × layers */
     uint32_t most;
     uint32_t bos;
+    struct piece before, after; /* of the card's context */
 
-    /* The categories that are scored, and the head's rows for them. Standardising is folded into the weights:
-     * raw = Σ weight[i][c] · x[i] + bias[c]. */
-    size_t count;
+    /* The categories that are scored, and the card's rows for them. */
     uint16_t categories[CARD_MAX_CATEGORIES];
     size_t rows[CARD_MAX_CATEGORIES];
-    double *weight; /* [features][count]: the sums of all categories run side by side */
-    double bias[CARD_MAX_CATEGORIES], slope[CARD_MAX_CATEGORIES], shift[CARD_MAX_CATEGORIES];
-    char provenance[384];
+    struct head_weights weights;
+    char provenance[512];
 };
 
 /* ---- opening ---- */
@@ -107,13 +111,13 @@ static int choose_categories(struct head *head, const struct policy *policy,
     for (size_t i = 0; i < head->card.category_count; i++) {
         int category = policy_category(policy, head->card.categories[i]);
         if (category >= 0 && category_wanted(config, head->card.categories[i])) {
-            head->rows[head->count] = i;
-            head->categories[head->count++] = (uint16_t)category;
+            head->rows[head->weights.count] = i;
+            head->categories[head->weights.count++] = (uint16_t)category;
         }
     }
     for (size_t k = 0; k < config->category_count; k++) {
         bool found = false;
-        for (size_t i = 0; i < head->count; i++) {
+        for (size_t i = 0; i < head->weights.count; i++) {
             found = found || strcmp(head->card.categories[head->rows[i]], config->categories[k]) == 0;
         }
         if (!found) {
@@ -121,91 +125,68 @@ static int choose_categories(struct head *head, const struct policy *policy,
                              config->categories[k]);
         }
     }
-    return head->count > 0 ? 0
-                           : error_set(reterr, CLASSIFIER_E_INVALID,
-                                       "model %s has no head for any category of the policy", config->model);
-}
-
-/* All rows of the file, as they are. */
-struct tensors {
-    float *weight, *bias, *mean, *scale, *calibration;
-};
-
-static void tensors_deinit(struct tensors *t) {
-    free(t->weight);
-    free(t->bias);
-    free(t->mean);
-    free(t->scale);
-    free(t->calibration);
-}
-
-static int read_tensors(const struct head *head, const struct safetensors *file, struct tensors *t,
-                        struct error *reterr) {
-    size_t n = head->features;
-    size_t rows = head->card.category_count;
-    t->weight = calloc(rows * n, sizeof(float));
-    t->bias = calloc(rows, sizeof(float));
-    t->mean = calloc(n, sizeof(float));
-    t->scale = calloc(n, sizeof(float));
-    t->calibration = calloc(rows * 2, sizeof(float));
-    if (t->weight == NULL || t->bias == NULL || t->mean == NULL || t->scale == NULL ||
-        t->calibration == NULL) {
-        return error_errno(reterr, ENOMEM, "no memory for a head");
-    }
-    int rc = safetensors_f32(file, "weight", rows, n, t->weight, reterr);
-    rc = rc != 0 ? rc : safetensors_f32(file, "bias", rows, 0, t->bias, reterr);
-    rc = rc != 0 ? rc : safetensors_f32(file, "mean", n, 0, t->mean, reterr);
-    rc = rc != 0 ? rc : safetensors_f32(file, "scale", n, 0, t->scale, reterr);
-    return rc != 0 ? rc : safetensors_f32(file, "calibration", rows, 2, t->calibration, reterr);
-}
-
-static int fold(struct head *head, const struct tensors *t, struct error *reterr) {
-    head->weight = calloc(head->features * head->count, sizeof *head->weight);
-    if (head->weight == NULL) {
-        return error_errno(reterr, ENOMEM, "no memory for a head");
-    }
-    for (size_t i = 0; i < head->features; i++) {
-        if (!(t->scale[i] > 0.0f)) {
-            return error_set(reterr, CLASSIFIER_E_INVALID, "tensor scale holds a value that is not positive");
-        }
-    }
-    for (size_t c = 0; c < head->count; c++) {
-        size_t row = head->rows[c];
-        double bias = (double)t->bias[row];
-        for (size_t i = 0; i < head->features; i++) {
-            double weight = (double)t->weight[row * head->features + i] / (double)t->scale[i];
-            head->weight[i * head->count + c] = weight;
-            bias -= weight * (double)t->mean[i];
-        }
-        head->bias[c] = bias;
-        head->slope[c] = (double)t->calibration[row * 2];
-        head->shift[c] = (double)t->calibration[row * 2 + 1];
-    }
-    return 0;
+    return head->weights.count > 0
+               ? 0
+               : error_set(reterr, CLASSIFIER_E_INVALID,
+                           "model %s has no head for any category of the policy", config->model);
 }
 
 static int read_heads(struct head *head, const struct classifier_env *env, const char *name,
                       char ret_hex[DIGEST_HEX_SIZE], struct error *reterr) {
     CLEANUP(free_ptr) uint8_t *bytes = NULL;
-    CLEANUP(tensors_deinit) struct tensors tensors = {0};
-    struct safetensors *file = NULL;
     size_t size = 0;
+    size_t features = (size_t)head->hidden * head->card.layer_count;
     int rc = data_file(env, name, "heads.safetensors", SAFETENSORS_MAX_BYTES, &bytes, &size, ret_hex, reterr);
-    rc = rc != 0 ? rc : safetensors_open_memory(bytes, size, &file, reterr);
-    rc = rc != 0 ? rc : read_tensors(head, file, &tensors, reterr);
-    rc = rc != 0 ? rc : fold(head, &tensors, reterr);
-    (void)safetensors_free(file);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = head_weights_read(bytes, size, &head->card, features, head->rows, head->weights.count,
+                           &head->weights, reterr);
     if (rc > 0) {
         (void)error_prefix(reterr, "%s/heads.safetensors: ", name);
     }
     return rc;
 }
 
+/* The base model, with the card's adapter on top where it has one. */
+static int open_model(struct head *head, const struct classifier_env *env, const char *name,
+                      struct error *reterr) {
+    const struct card *card = &head->card;
+    char wanted[320];
+    char path[4096];
+    int rc = env->model(env->user, card->base_file, &head->model, reterr);
+    rc = rc != 0 ? rc : check_base(head, reterr);
+    if (rc != 0 || card->adapter_file[0] == '\0') {
+        return rc;
+    }
+    struct engine_model *base = head->model;
+    head->model = NULL;
+    (void)snprintf(wanted, sizeof wanted, "%s/%s", name, card->adapter_file);
+    rc = env->data_path(env->user, wanted, path, sizeof path, reterr);
+    rc = rc != 0 ? rc : env->adapter(env->user, base, path, &head->model, reterr);
+    (void)engine_model_unref(base);
+    if (rc != 0) {
+        return rc;
+    }
+    const char *digest = engine_model_info(head->model)->adapter_digest;
+    return strcmp(digest, card->adapter_sha256) == 0
+               ? 0
+               : error_set(reterr, CLASSIFIER_E_INVALID,
+                           "%s is not the adapter that the head was fitted with (sha256 %s, the card has %s)",
+                           wanted, digest, card->adapter_sha256);
+}
+
+static int context_piece(const struct head *head, const char *text, struct piece *ret, struct error *reterr) {
+    return engine_tokenize(head->model, text, strlen(text), 0, &ret->tokens, NULL, &ret->count, reterr);
+}
+
 static void head_close(void *instance) {
     struct head *head = instance;
     if (head != NULL) {
         head->model = engine_model_unref(head->model);
-        free(head->weight);
+        head_weights_deinit(&head->weights);
+        free(head->before.tokens);
+        free(head->after.tokens);
         free(head);
     }
 }
@@ -227,8 +208,7 @@ static int head_open(const struct policy *policy, const struct policy_classifier
     head->most = env->max_windows;
     int rc = data_file(env, config->model, "card.json", CARD_MAX_BYTES, &card, &size, card_hex, reterr);
     rc = rc != 0 ? rc : card_read(card, size, &head->card, reterr);
-    rc = rc != 0 ? rc : env->model(env->user, head->card.base_file, &head->model, reterr);
-    rc = rc != 0 ? rc : check_base(head, reterr);
+    rc = rc != 0 ? rc : open_model(head, env, config->model, reterr);
     rc = rc != 0 ? rc : choose_categories(head, policy, config, reterr);
     if (rc != 0) {
         return rc;
@@ -236,13 +216,18 @@ static int head_open(const struct policy *policy, const struct policy_classifier
     const struct engine_model_info *info = engine_model_info(head->model);
     head->hidden = info->hidden;
     head->bos = info->bos;
-    head->features = (size_t)info->hidden * head->card.layer_count;
     rc = read_heads(head, env, config->model, heads_hex, reterr);
+    if (rc == 0 && head->card.context_tokens > 0) {
+        rc = context_piece(head, head->card.context_before, &head->before, reterr);
+        rc = rc != 0 ? rc : context_piece(head, head->card.context_after, &head->after, reterr);
+    }
     if (rc != 0) {
         return rc;
     }
-    (void)snprintf(head->provenance, sizeof head->provenance, "model=%s tokenizer=%s heads=%s card=%s",
-                   info->digest, info->tokenizer_digest, heads_hex, card_hex);
+    bool adapted = info->adapter_digest[0] != '\0';
+    (void)snprintf(head->provenance, sizeof head->provenance, "model=%s tokenizer=%s%s%s heads=%s card=%s",
+                   info->digest, info->tokenizer_digest, adapted ? " adapter=" : "", info->adapter_digest,
+                   heads_hex, card_hex);
     *ret_instance = steal(head);
     return 0;
 }
@@ -251,42 +236,94 @@ static int head_open(const struct policy *policy, const struct policy_classifier
 
 struct state {
     struct text_windows windows;
-    float *out; /* [windows][features] */
+    struct head_ngrams *ngrams; /* [windows]; NULL without n-grams */
+    float *out;                 /* [windows][features] */
 };
 
-static int add_job(const struct head *head, struct classifier_task *task, size_t first, size_t count,
-                   struct error *reterr) {
+/* What stands before a reply: before, the last tokens of the prompt, after. Nothing for other text. */
+static int show_context(const struct head *head, struct classifier_task *task, struct piece *ret,
+                        struct error *reterr) {
+    const struct canonical_text *said = context_of(task->input);
+    CLEANUP(free_ptr) uint32_t *tokens = NULL;
+    size_t count = 0;
+    *ret = (struct piece){0};
+    if (said == NULL || head->card.context_tokens == 0) {
+        return 0;
+    }
+    int rc = engine_tokenize(head->model, said->raw.text, said->raw.size, 0, &tokens, NULL, &count, reterr);
+    if (rc != 0) {
+        return rc;
+    }
+    size_t kept = count < head->card.context_tokens ? count : head->card.context_tokens;
+    uint32_t *items = arena_new(task->arena, uint32_t, head->before.count + kept + head->after.count);
+    if (items == NULL) {
+        return error_errno(reterr, ENOMEM, "no memory for the context");
+    }
+    ret->tokens = items;
+    ret->count = head->before.count + kept + head->after.count;
+    memcpy(items, head->before.tokens, head->before.count * sizeof *items);
+    memcpy(items + head->before.count, tokens + (count - kept), kept * sizeof *items);
+    memcpy(items + head->before.count + kept, head->after.tokens, head->after.count * sizeof *items);
+    return 0;
+}
+
+static int add_job(const struct head *head, struct classifier_task *task, const struct piece *context,
+                   size_t first, size_t count, struct error *reterr) {
     const struct state *state = task->state;
     size_t layers = head->card.layer_count;
-    struct engine_segment *segments = arena_new(task->arena, struct engine_segment, count + 1);
+    uint32_t roots = context->count > 0 ? 2 : 1;
+    struct engine_segment *segments = arena_new(task->arena, struct engine_segment, count + roots);
     struct engine_readout *readouts = arena_new(task->arena, struct engine_readout, count * layers);
     if (segments == NULL || readouts == NULL) {
         return error_errno(reterr, ENOMEM, "no memory for a job");
     }
     segments[0] = (struct engine_segment){.parent = -1, .count = 1, .tokens = &head->bos};
+    if (context->count > 0) {
+        segments[1] = (struct engine_segment){
+            .parent = 0, .count = (uint32_t)context->count, .tokens = context->tokens};
+    }
     for (size_t i = 0; i < count; i++) {
         const struct text_window *window = &state->windows.items[first + i];
-        segments[i + 1] =
-            (struct engine_segment){.parent = 0, .count = window->count, .tokens = window->tokens};
+        uint32_t segment = roots + (uint32_t)i;
+        segments[segment] = (struct engine_segment){
+            .parent = (int32_t)roots - 1, .count = window->count, .tokens = window->tokens};
         for (size_t k = 0; k < layers; k++) {
-            float *out = state->out + (first + i) * head->features + k * head->hidden;
-            readouts[i * layers + k] = (struct engine_readout){.kind = ENGINE_READ_MEAN,
-                                                               .segment = (uint32_t)i + 1,
-                                                               .layer = head->card.layers[k],
-                                                               .out = out};
+            float *out = state->out + (first + i) * head->weights.features + k * head->hidden;
+            readouts[i * layers + k] = (struct engine_readout){
+                .kind = ENGINE_READ_MEAN, .segment = segment, .layer = head->card.layers[k], .out = out};
         }
     }
     task->jobs[task->job_count++] = (struct engine_job){.kind = ENGINE_JOB_FOREST,
                                                         .model = head->model,
                                                         .segments = segments,
-                                                        .segment_count = (uint32_t)count + 1,
+                                                        .segment_count = (uint32_t)count + roots,
                                                         .readouts = readouts,
                                                         .readout_count = (uint32_t)(count * layers)};
     return 0;
 }
 
+static int count_ngrams(const struct head *head, struct classifier_task *task, struct state *state,
+                        struct error *reterr) {
+    if (head->weights.table == NULL) {
+        return 0;
+    }
+    CLEANUP(free_ptr) struct ngram_marks *marks = malloc(sizeof *marks);
+    state->ngrams = arena_new(task->arena, struct head_ngrams, state->windows.count);
+    if (marks == NULL || state->ngrams == NULL) {
+        return error_set(reterr, CLASSIFIER_E_TOO_LARGE,
+                         "%zu windows are more than the memory of a request holds", state->windows.count);
+    }
+    for (size_t i = 0; i < state->windows.count; i++) {
+        const struct text_window *window = &state->windows.items[i];
+        state->ngrams[i].buckets = ngrams_sum(window->text, window->text_size, head->weights.table,
+                                              head->weights.count, marks, state->ngrams[i].sums);
+    }
+    return 0;
+}
+
 static int head_prepare(const void *instance, struct classifier_task *task, struct error *reterr) {
     const struct head *head = instance;
+    struct piece context = {0};
     struct state *state = arena_new(task->arena, struct state, 1);
     if (state == NULL) {
         return error_errno(reterr, ENOMEM, "no memory for a job");
@@ -294,46 +331,48 @@ static int head_prepare(const void *instance, struct classifier_task *task, stru
     task->state = state;
     const struct windows_options options = {
         .model = head->model, .size = head->card.window, .most = head->most};
-    int rc = scores_begin(task, CONTENT_TEXT, head->categories, head->count, reterr);
+    int rc = scores_begin(task, CONTENT_TEXT, head->categories, head->weights.count, reterr);
     rc = rc != 0 ? rc : windows_cut(task, &options, &state->windows, reterr);
     size_t windows = state->windows.count;
     if (rc != 0 || windows == 0) {
         return rc;
     }
-    state->out = arena_new(task->arena, float, windows * head->features);
+    rc = count_ngrams(head, task, state, reterr);
+    rc = rc != 0 ? rc : show_context(head, task, &context, reterr);
+    if (rc != 0) {
+        return rc;
+    }
+    size_t features = head->weights.features;
+    state->out = arena_new(task->arena, float, windows *features);
     task->jobs = arena_new(task->arena, struct engine_job, windows / JOB_WINDOWS + 1);
     if (state->out == NULL || task->jobs == NULL) {
         return error_set(reterr, CLASSIFIER_E_TOO_LARGE,
                          "%zu windows are more than the memory of a request holds", windows);
     }
-    for (size_t i = 0; i < windows * head->features; i++) {
+    for (size_t i = 0; i < windows * features; i++) {
         state->out[i] = NAN; /* what nobody writes is no score */
     }
     for (size_t first = 0; first < windows && rc == 0; first += JOB_WINDOWS) {
-        rc =
-            add_job(head, task, first, windows - first < JOB_WINDOWS ? windows - first : JOB_WINDOWS, reterr);
+        rc = add_job(head, task, &context, first,
+                     windows - first < JOB_WINDOWS ? windows - first : JOB_WINDOWS, reterr);
     }
     return rc;
 }
 
 static int head_interpret(const void *instance, struct classifier_task *task, struct error *reterr) {
     const struct head *head = instance;
+    const struct head_weights *weights = &head->weights;
     const struct state *state = task->state;
     int rc = jobs_check(task, reterr);
     for (size_t w = 0; w < state->windows.count && rc == 0; w++) {
         const struct text_window *window = &state->windows.items[w];
-        const float *x = state->out + w * head->features;
         double raw[CARD_MAX_CATEGORIES];
-        memcpy(raw, head->bias, head->count * sizeof raw[0]);
-        for (size_t i = 0; i < head->features; i++) {
-            const double *weight = head->weight + i * head->count;
-            for (size_t c = 0; c < head->count; c++) {
-                raw[c] += weight[c] * (double)x[i];
-            }
-        }
-        for (size_t c = 0; c < head->count; c++) {
+        head_weights_apply(weights, state->out + w * weights->features,
+                           state->ngrams != NULL ? &state->ngrams[w] : NULL, raw);
+        for (size_t c = 0; c < weights->count; c++) {
             int32_t ppm = 0;
-            if (!isfinite(raw[c]) || ppm_from(sigmoid(head->slope[c] * raw[c] + head->shift[c]), &ppm) != 0) {
+            double logit = weights->slope[c] * raw[c] + weights->shift[c];
+            if (!isfinite(raw[c]) || ppm_from(sigmoid(logit), &ppm) != 0) {
                 return error_set(reterr, CLASSIFIER_E_NOT_FINITE,
                                  "head: the score of window %u is not finite", window->number);
             }

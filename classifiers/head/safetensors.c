@@ -108,32 +108,45 @@ static bool has_shape(const json_t *tensor, size_t rows, size_t columns) {
            (rank == 1 || (take_size(json_array_get(shape, 1), &second) && second == columns));
 }
 
-int safetensors_f32(const struct safetensors *file, const char *name, size_t rows, size_t columns, float *out,
-                    struct error *reterr) {
+/* The bytes of a tensor of this type and shape; `width` bytes a value. */
+static int find_tensor(const struct safetensors *file, const char *name, const char *type, size_t width,
+                       size_t rows, size_t columns, const uint8_t **ret_bytes, size_t *ret_count,
+                       struct error *reterr) {
     const json_t *tensor = json_object_get(file->header, name);
-    const char *type = json_string_value(json_object_get(tensor, "dtype"));
+    const char *found = json_string_value(json_object_get(tensor, "dtype"));
     size_t begin = 0;
     size_t size = 0;
-    size_t count = 0;
     size_t bytes = 0;
     if (tensor == NULL) {
         return error_set(reterr, CLASSIFIER_E_INVALID, "tensor %s is missing", name);
     }
-    if (type == NULL || strcmp(type, "F32") != 0) {
-        return error_set(reterr, CLASSIFIER_E_INVALID, "tensor %s is not F32", name);
+    if (found == NULL || strcmp(found, type) != 0) {
+        return error_set(reterr, CLASSIFIER_E_INVALID, "tensor %s is not %s", name, type);
     }
     if (!has_shape(tensor, rows, columns)) {
         return error_set(reterr, CLASSIFIER_E_INVALID,
                          "tensor %s has not the shape that the card asks for (%zu, %zu)", name, rows,
                          columns);
     }
-    if (__builtin_mul_overflow(rows, columns == 0 ? 1 : columns, &count) ||
-        __builtin_mul_overflow(count, sizeof(float), &bytes) || !take_range(file, tensor, &begin, &size) ||
+    if (__builtin_mul_overflow(rows, columns == 0 ? 1 : columns, ret_count) ||
+        __builtin_mul_overflow(*ret_count, width, &bytes) || !take_range(file, tensor, &begin, &size) ||
         size != bytes) {
         return error_set(reterr, CLASSIFIER_E_INVALID, "tensor %s is not as long as its shape", name);
     }
+    *ret_bytes = file->data + begin;
+    return 0;
+}
+
+int safetensors_f32(const struct safetensors *file, const char *name, size_t rows, size_t columns, float *out,
+                    struct error *reterr) {
+    const uint8_t *bytes = NULL;
+    size_t count = 0;
+    int rc = find_tensor(file, name, "F32", sizeof(float), rows, columns, &bytes, &count, reterr);
+    if (rc != 0) {
+        return rc;
+    }
     struct cursor c;
-    cursor_init(&c, file->data + begin, size);
+    cursor_init(&c, bytes, count * sizeof(float));
     for (size_t i = 0; i < count; i++) {
         out[i] = cursor_f32(&c);
         if (!isfinite(out[i])) {
@@ -142,4 +155,15 @@ int safetensors_f32(const struct safetensors *file, const char *name, size_t row
         }
     }
     return 0;
+}
+
+int safetensors_i8(const struct safetensors *file, const char *name, size_t rows, size_t columns,
+                   const int8_t **ret, struct error *reterr) {
+    const uint8_t *bytes = NULL;
+    size_t count = 0;
+    int rc = find_tensor(file, name, "I8", 1, rows, columns, &bytes, &count, reterr);
+    if (rc == 0) {
+        *ret = (const int8_t *)bytes;
+    }
+    return rc;
 }

@@ -248,15 +248,9 @@ static uint32_t add_segment(struct forest *forest, int32_t parent, const uint32_
  * is longer than the window for context loses its beginning. */
 static int context_ids(const struct yes_no *y, struct classifier_task *task, struct ids *ret,
                        struct error *reterr) {
-    const struct canonical_text *said = NULL;
-    for (size_t i = 0; i < task->input->part_count; i++) {
-        const struct classifier_part *part = &task->input->parts[i];
-        if (!part->judge && part->role == ROLE_USER && part->content->kind == CONTENT_TEXT) {
-            said = &part->content->text;
-        }
-    }
+    const struct canonical_text *said = context_of(task->input);
     *ret = (struct ids){0};
-    if (task->input->scope != SCOPE_RESPONSE || said == NULL) {
+    if (said == NULL) {
         return 0;
     }
     CLEANUP(free_ptr) uint32_t *tokens = NULL;

@@ -5,7 +5,7 @@
  *
  * Models: a path that ends in .onnx is an image classifier of 224 × 224, any other a text model with hidden
  * size 4 and 3 layers; with "bare" in the path the vocabulary lacks the turn tokens. The digest is SHA-256 of
- * the path's last part.
+ * the path's last part; so is that of an adapter, which changes nothing else.
  *
  * Tokens: a newline; else one optional space and up to 8 bytes without white space, cut between characters. A
  * token whose text contains "bad" is FAKE_BAD; Yes, No and the turn tokens have ids of their own.

@@ -47,6 +47,12 @@ static inline int fixture_model(void *user, const char *name, struct engine_mode
     return engine_model_open(f->engine, path, ret, reterr);
 }
 
+static inline int fixture_adapter(void *user, struct engine_model *base, const char *path,
+                                  struct engine_model **ret, struct error *reterr) {
+    struct fixture *f = user;
+    return engine_adapter_open(f->engine, base, path, ret, reterr);
+}
+
 static inline int fixture_data(void *user, const char *name, char *out, size_t out_size,
                                struct error *reterr) {
     struct fixture *f = user;
@@ -72,8 +78,12 @@ static inline void fixture_init(struct fixture *f, const char *use, const struct
     (void)snprintf(f->config->use, sizeof f->config->use, "%s", use);
     f->type = classifier_find(use);
     assert_non_null(f->type);
-    f->env = (struct classifier_env){
-        .engine = f->engine, .model = fixture_model, .data_path = fixture_data, .user = f, .max_windows = 64};
+    f->env = (struct classifier_env){.engine = f->engine,
+                                     .model = fixture_model,
+                                     .adapter = fixture_adapter,
+                                     .data_path = fixture_data,
+                                     .user = f,
+                                     .max_windows = 64};
     f->input = (struct classifier_input){.scope = SCOPE_PROMPT, .parts = f->parts};
     arena_init(&f->arena, 256u << 20);
 }

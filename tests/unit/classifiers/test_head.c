@@ -145,6 +145,68 @@ static void test_the_score_is_calibrated_and_the_raw_number_is_kept(void **state
     assert_string_equal(fixture_score(f, "toxicity", 0)->evidence, "window 1 of raw");
 }
 
+#define CARD_WITH(more)                                                                                      \
+    "{\"base\":{\"file\":\"base.gguf\",\"sha256\":\"%s\"},\"layers\":[1,3],\"pooling\":\"mean\",\"window\":" \
+    "20,"                                                                                                    \
+    "\"categories\":[\"toxicity\",\"violence\"]," more "}"
+
+static void test_a_reply_is_read_behind_what_it_answers(void **state) {
+    struct fixture *f = *state;
+    struct error error = {0};
+    write_card(f, CARD_WITH("\"context\":{\"before\":\"Q:\",\"after\":\" A:\",\"tokens\":2}"));
+    fixture_must_open(f);
+    f->input.scope = SCOPE_RESPONSE;
+    fixture_text(f, "one two three bad", false, ROLE_USER);
+    fixture_text(f, "fine words", true, ROLE_ASSISTANT);
+    assert_int_equal(fixture_prepare(f, &error), 0);
+    const struct engine_job *job = &f->task.jobs[0];
+    assert_int_equal(job->segment_count, 3);
+    assert_int_equal(job->segments[1].parent, 0);
+    assert_int_equal(job->segments[1].count, 1 + 2 + 1); /* of the prompt's tokens only the last two */
+    assert_int_equal(job->segments[1].tokens[2], FAKE_BAD);
+    assert_int_equal(job->segments[2].parent, 1);
+    assert_int_equal(job->segments[2].count, 2);
+    assert_int_equal(job->readouts[0].segment, 2);
+}
+
+static void test_text_that_is_no_reply_has_no_context(void **state) {
+    struct fixture *f = *state;
+    struct error error = {0};
+    write_card(f, CARD_WITH("\"context\":{\"before\":\"Q:\",\"after\":\" A:\",\"tokens\":2}"));
+    fixture_must_open(f);
+    fixture_text(f, "one two three bad", false, ROLE_USER);
+    fixture_text(f, "fine words", true, ROLE_USER);
+    assert_int_equal(fixture_prepare(f, &error), 0);
+    assert_int_equal(f->task.jobs[0].segment_count, 2);
+}
+
+static void test_an_adapter_is_put_on_and_must_be_the_one_of_the_card(void **state) {
+    struct fixture *f = *state;
+    uint8_t digest[DIGEST_BYTES];
+    char hex[DIGEST_HEX_SIZE];
+    char base_hex[DIGEST_HEX_SIZE];
+    char card[1024];
+    assert_int_equal(digest_sha256("lora.safetensors", 16, digest), 0);
+    hex_encode(digest, sizeof digest, hex);
+    assert_int_equal(digest_sha256("base.gguf", 9, digest), 0);
+    hex_encode(digest, sizeof digest, base_hex);
+    for (int right = 1; right >= 0; right--) {
+        hex[0] = right ? hex[0] : (hex[0] == '0' ? '1' : '0');
+        int used = snprintf(card, sizeof card,
+                            CARD_WITH("\"adapter\":{\"file\":\"lora.safetensors\",\"sha256\":\"%s\"}"),
+                            base_hex, hex);
+        write_file(f, "card.json", card, (size_t)used);
+        if (right) {
+            fixture_must_open(f);
+            assert_non_null(strstr(f->type->provenance(f->instance), " adapter="));
+            f->type->close(f->instance);
+            f->instance = NULL;
+        } else {
+            expect_refused(f, "not the adapter");
+        }
+    }
+}
+
 static void test_windows_hang_side_by_side_under_one_bos(void **state) {
     struct fixture *f = *state;
     char text[4 * 60 + 1];
@@ -236,6 +298,14 @@ static void test_refuses_cards_that_are_not_sound(void **state) {
         {CARD("[1,3]", "20", "[\"weather\"]"), "no head for any category"},
         {CARD("[1,3]", "20", "[\"toxicity\"]"), "shape"},
         {CARD("[1]", "20", "[\"toxicity\",\"violence\"]"), "shape"},
+        {CARD_WITH("\"adapter\":7"), "adapter.file"},
+        {CARD_WITH("\"adapter\":{\"file\":\"../x\"}"), "adapter.file"},
+        {CARD_WITH("\"adapter\":{\"file\":\"x\",\"sha256\":\"zz\"}"), "adapter.sha256"},
+        {CARD_WITH("\"context\":{}"), "context"},
+        {CARD_WITH("\"context\":{\"before\":\"a\",\"after\":\"b\",\"tokens\":0}"), "context"},
+        {CARD_WITH("\"context\":{\"before\":\"a\",\"after\":\"b\",\"tokens\":5000}"), "context"},
+        {CARD_WITH("\"ngrams\":{\"buckets\":1024}"), "ngrams.buckets"},
+        {CARD_WITH("\"ngrams\":{\"buckets\":262144}"), "tensor ngram_table is missing"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         write_card(f, bad[i].card);
@@ -408,6 +478,9 @@ static void test_the_registry_is_in_the_order_of_names(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         HEAD_TEST(test_the_score_is_calibrated_and_the_raw_number_is_kept),
+        HEAD_TEST(test_a_reply_is_read_behind_what_it_answers),
+        HEAD_TEST(test_text_that_is_no_reply_has_no_context),
+        HEAD_TEST(test_an_adapter_is_put_on_and_must_be_the_one_of_the_card),
         HEAD_TEST(test_windows_hang_side_by_side_under_one_bos),
         HEAD_TEST(test_the_worst_view_counts),
         HEAD_TEST(test_categories_restrict_what_is_scored),
