@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows written for this training: short injections inside ordinary documents, and their harmless look-alikes.
 
-    python -m features.authored OUT_FOLDER      writes authored_injections.jsonl.gz in the format of rows.py
+    python -m guard.authored OUT_FOLDER      writes authored_injections.jsonl.gz in the format of rows.py
 
 The published injection sets hang long wrappers on tables and code, so that a head learns "table" and "code" for
 "attack". Here the same carriers come with and without a sentence that gives orders to the reader's machine.
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from features.rows import CATEGORIES
+from guard.rows import CATEGORIES
 
 CARRIERS = (
     "Minutes of the board meeting. The budget for next year was approved.",

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
-from features.backbone import Floats
+from guard.backbone import Floats
 
 
 @dataclass
@@ -43,8 +43,8 @@ def fit(features: Floats, target: Floats, weight: Floats, penalty: float, share:
 
     In every category the weights are scaled so that positives make up `share` of the sum.
     """
-    mean = features.mean(axis=0)
-    scale = features.std(axis=0) + 1e-6
+    mean = guard.mean(axis=0)
+    scale = guard.std(axis=0) + 1e-6
     x = torch.from_numpy((features - mean) / scale)
     y, w = torch.from_numpy(target), torch.from_numpy(balance(target, weight, share))
     coefficients = torch.zeros((target.shape[1], x.shape[1]), requires_grad=True)

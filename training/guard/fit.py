@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Chooses layers and penalty on held-out groups, fits and calibrates the heads, measures, writes heads and card.
 
-    python -m features.fit --features DIR --features DIR2 --eval EVAL_DIR --out ../models/buckler-guard
+    python -m guard.fit --features DIR --features DIR2 --eval EVAL_DIR --out ../models/buckler-guard
 
 The evaluation sets are looked at once, after every choice is made, and only for the card.
 """
@@ -19,9 +19,9 @@ import numpy.typing as npt
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from features import heads, load
-from features.backbone import Floats
-from features.rows import CATEGORIES
+from guard import heads, load
+from guard.backbone import Floats
+from guard.rows import CATEGORIES
 
 LAYER_SETS = ((15,), (6, 15), (6, 9, 12, 15))
 PENALTIES = (0.003, 0.01, 0.03)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from features.backbone import Floats
-from features.rows import CATEGORIES
+from guard.backbone import Floats
+from guard.rows import CATEGORIES
 
 Bools = npt.NDArray[np.bool_]
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the frozen model over the chosen rows and keeps mean hidden states, in pieces that survive an interruption.
 
-    python -m features.extract --model MODEL.gguf --rows TRAIN_FOLDER --out FEATURES [--shard 0/2]
-    python -m features.extract --model MODEL.gguf --rows EVAL_FOLDER --out FEATURES/eval --whole
+    python -m guard.extract --model MODEL.gguf --rows TRAIN_FOLDER --out FEATURES [--shard 0/2]
+    python -m guard.extract --model MODEL.gguf --rows EVAL_FOLDER --out FEATURES/eval --whole
 
 A piece is two files, NNNN.npz (features) and NNNN.jsonl (labels, no text). Pieces that exist are skipped, and every
 piece is a random part of the sample, so that a run may be stopped when time is up and what is there can be used.
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from features import backbone, rows
+from guard import backbone, rows
 
 LAYERS = (6, 9, 12, 15)
 WINDOW = 256  # tokens of a text, BOS not counted

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hand-written sentences that a moderator would call obvious, and what the heads say about them.
 
-    python -m features.everyday --model MODEL.gguf --guard ../models/buckler-guard
+    python -m guard.everyday --model MODEL.gguf --guard ../models/buckler-guard
 
 Not training data and no benchmark: a look at whether scores make sense in everyday use. Exits with 1 when a harmless
 sentence reaches THRESHOLD in any category, or a harmful one stays below it in all of those that fit.
@@ -16,9 +16,9 @@ from pathlib import Path
 
 import torch
 
-from features import backbone
-from features.heads import Heads
-from features.rows import CATEGORIES
+from guard import backbone
+from guard.heads import Heads
+from guard.rows import CATEGORIES
 
 THRESHOLD = 0.5
 
