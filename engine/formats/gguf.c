@@ -5,13 +5,11 @@
  * at most a small multiple of its own size. A refusal names the byte where the reader stood.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/cursor.h"
