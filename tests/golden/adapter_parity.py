@@ -145,10 +145,10 @@ def main() -> int:
                 write_mlx(tensors, root / "mlx")
                 write_gguf(tensors, root / "adapter.gguf")
                 forms |= {"mlx": root / "mlx", "gguf": root / "adapter.gguf"}
-            effect = max(float((a - b).abs().max()) for a, b in zip(plain, theirs))
+            effect = max(float((a - b).abs().max()) for a, b in zip(plain, theirs, strict=True))
             for form, path in forms.items():
                 ours = [engine.logits(t, ids, path) for t in tokens]
-                worst = max(float((a - b).abs().max()) for a, b in zip(ours, theirs))
+                worst = max(float((a - b).abs().max()) for a, b in zip(ours, theirs, strict=True))
                 print(f"{name} as {form}: max {worst:.5f}, the adapter moves logits by up to {effect:.3f}")
                 failed |= not worst <= BOUND or not effect >= LEAST_EFFECT
     return 1 if failed else 0

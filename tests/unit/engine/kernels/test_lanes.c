@@ -286,6 +286,52 @@ static void test_f32_product_is_accurate_and_independent_of_its_company(void **s
     }
 }
 
+static void test_a_product_by_columns_adds_term_by_term_to_what_is_there(void **state) {
+    enum { ROWS = 19, COLS = 37, W_STRIDE = 7 * 16 + 5, X_STRIDE = COLS + 3, OUT_STRIDE = 7 * 16 + 2 };
+    uint64_t seed = 5;
+    float *w = random_floats(&seed, (size_t)COLS * W_STRIDE);
+    float *x = random_floats(&seed, (size_t)ROWS * X_STRIDE);
+    float *start = random_floats(&seed, (size_t)ROWS * OUT_STRIDE);
+    size_t bytes = sizeof(float) * ROWS * OUT_STRIDE;
+    float *expected = malloc(bytes);
+    float *out = malloc(bytes);
+
+    (void)state;
+    assert_true(w && x && start && expected && out);
+    for (uint32_t width = 16; width <= 7 * 16; width += 16) {
+        memcpy(expected, start, bytes);
+        for (uint32_t r = 0; r < ROWS; r++) {
+            for (uint32_t p = 0; p < width; p++) {
+                float *sum = &expected[r * OUT_STRIDE + p];
+                for (uint32_t c = 0; c < COLS; c++) {
+                    *sum = fmaf(x[r * X_STRIDE + c], w[c * W_STRIDE + p], *sum);
+                }
+            }
+        }
+        FOR_EACH_SET(k) {
+            memcpy(out, start, bytes);
+            k->matmul_add(w, W_STRIDE, width, x, X_STRIDE, ROWS, COLS, out, OUT_STRIDE);
+            assert_memory_equal(out, expected, bytes);
+            /* In pieces of any number of rows and columns of the result. */
+            memcpy(out, start, bytes);
+            for (uint32_t r = 0, count = 1; r < ROWS; r += count++) {
+                uint32_t some = ROWS - r < count ? ROWS - r : count;
+                float *to = out + (size_t)r * OUT_STRIDE;
+                const float *from = x + (size_t)r * X_STRIDE;
+
+                k->matmul_add(w + 16, W_STRIDE, width - 16, from, X_STRIDE, some, COLS, to + 16, OUT_STRIDE);
+                k->matmul_add(w, W_STRIDE, 16, from, X_STRIDE, some, COLS, to, OUT_STRIDE);
+            }
+            assert_memory_equal(out, expected, bytes);
+        }
+    }
+    free(w);
+    free(x);
+    free(start);
+    free(expected);
+    free(out);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dot_is_near_the_double_sum_and_the_same_in_every_set),
@@ -297,6 +343,7 @@ int main(void) {
         cmocka_unit_test(test_gelu_saturates_and_keeps_what_is_not_a_number),
         cmocka_unit_test(test_rope_turns_pairs_half_a_head_apart),
         cmocka_unit_test(test_f32_product_is_accurate_and_independent_of_its_company),
+        cmocka_unit_test(test_a_product_by_columns_adds_term_by_term_to_what_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
