@@ -47,6 +47,9 @@ def example(base: backbone.Backbone, row: Row) -> Example | None:
 class Guard(nn.Module):
     """`adapt` False: the frozen trunk alone, for comparison."""
 
+    mean: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self, path: Path, *, adapt: bool, dropout: float) -> None:
         super().__init__()
         self.base = backbone.load(path, TAPS[-1])

@@ -80,7 +80,7 @@ def matrix(texts: Sequence[str]) -> csr_matrix:
     return csr_matrix((values, indices, np.concatenate([[0], np.cumsum(sizes)])), shape=(len(texts), BUCKETS))
 
 
-def fit(x: csr_matrix, target: Floats, weight: Floats, penalty: float, steps: int = 60) -> tuple[Floats, Floats]:
+def fit(x: csr_matrix, target: Floats, weight: Floats, penalty: float, steps: int = 40) -> tuple[Floats, Floats]:
     """[BUCKETS, outputs] and [outputs]: logistic regression of all outputs side by side, L2 on the weights."""
     forward = torch.sparse_csr_tensor(
         torch.from_numpy(x.indptr), torch.from_numpy(x.indices), torch.from_numpy(x.data), size=x.shape

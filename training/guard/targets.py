@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from guard.rows import AUTHORED, HARM, OUTPUTS, Row
+from guard.rows import HARM, OUTPUTS, SETS, Row
 
 Floats = npt.NDArray[np.float32]
 
@@ -24,7 +24,7 @@ def targets(rows: Sequence[Row], implied: float = IMPLIED) -> tuple[Floats, Floa
     target = np.zeros((len(rows), len(OUTPUTS)), np.float32)
     weight = np.zeros_like(target)
     for i, row in enumerate(rows):
-        trust = WEAK if row.weak else WRITTEN if row.set in AUTHORED else 1.0
+        trust = WEAK if row.weak else 1.0 if row.set in SETS else WRITTEN
         for c, key in enumerate(OUTPUTS):
             if key in row.labels:
                 target[i, c], weight[i, c] = row.labels[key], trust
@@ -42,5 +42,3 @@ def balance(target: Floats, weight: Floats) -> Floats:
     lift = np.clip(SHARE / (1 - SHARE) * negative / np.maximum(positive, 1e-6), 0.3, BOOST)
     balanced: Floats = weight * np.where(target > 0, lift, 1.0).astype(np.float32)
     return balanced
-
-

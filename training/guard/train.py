@@ -29,6 +29,7 @@ from guard.targets import Floats, balance, targets
 
 BATCH_TOKENS = 2400
 LORA_RATE, HEAD_RATE = 2e-4, 1e-3
+GENTLE = 0.5  # of the rates, in a run that goes on from another
 WARM_UP = 0.05
 AVERAGE = 0.995  # of the running mean of weights, a step
 CHECKPOINT_S = 240
@@ -128,6 +129,18 @@ class Run:
         torch.save(state, temporary)
         os.replace(temporary, path)
 
+    def begin(self, path: Path) -> None:
+        """From the averaged weights of another run, gently: what it learned shall stay."""
+        state: dict[str, Any] = torch.load(path)
+        self.guard.mean.copy_(state["mean"])
+        self.guard.scale.copy_(state["scale"])
+        with torch.no_grad():
+            for name, p in self.guard.trained().items():
+                p.copy_(state["weights"][name])
+                self.average[name].copy_(p)
+        for part in self.optimizer.param_groups:
+            part["top"] *= GENTLE
+
     def load(self, path: Path) -> None:
         state: dict[str, Any] = torch.load(path)
         self.step, self.average = state["step"], state["average"]
@@ -187,6 +200,14 @@ def train(run: Run, held: Sample, glimpse: Sample, out: Path, epochs: float) -> 
         judge(run, held, out, log, last=True)
 
 
+def stage_rows(chosen: list[rows.Row], stage: int) -> list[rows.Row]:
+    """0: all. 1: all but the second round of our own. 2: the second round, and a sixth of the others so that they
+    are not forgotten."""
+    if stage != 2:
+        return chosen
+    return [row for i, row in enumerate(chosen) if row.set in rows.SECOND or i % 6 == 0]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", type=Path, required=True)
@@ -195,13 +216,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--leave-out", type=int, default=-1)
     parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--start", type=Path, help="final.pt of a run to go on from, with other rows")
+    parser.add_argument("--stage", type=int, default=0, choices=(0, 1, 2), help="which rows: see stage_rows")
     parser.add_argument("--frozen", action="store_true", help="heads alone")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
 
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(SEED)
-    chosen = rows.choose(arguments.rows, arguments.written, SEED)
+    chosen = stage_rows(
+        rows.choose(arguments.rows, arguments.written, SEED, second=arguments.stage != 1), arguments.stage
+    )
     guard = Guard(arguments.model, adapt=not arguments.frozen, dropout=0.1)
     sample = Sample(guard, [row for row in chosen if row.fold != arguments.leave_out])
     out_of = [row for row in chosen if row.fold == arguments.leave_out]
@@ -210,7 +235,9 @@ def main() -> None:
     print(f"{len(sample.rows)} rows to learn from, {len(held.rows)} left out", flush=True)
     steps = int(arguments.epochs * len(sample.batches(SEED)))
     run = Run(guard, sample, steps)
-    if not (arguments.out / "checkpoint.pt").exists():
+    if arguments.start is not None:
+        run.begin(arguments.start)
+    elif not (arguments.out / "checkpoint.pt").exists():
         standardise(guard, sample)
     train(run, held, glimpse, arguments.out, arguments.epochs)
 
