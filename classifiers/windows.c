@@ -187,23 +187,26 @@ static int cut_view(struct cutting *c, uint16_t part, enum view_kind kind, struc
     size_t most = c->options->most;
     size_t bound = t.count / (c->options->size - c->options->size / 4 - c->options->size / 20 - 1) + 2;
     uint32_t *ids = arena_new(c->task->arena, uint32_t, t.count);
+    uint32_t *offsets = arena_new(c->task->arena, uint32_t, t.count + 1);
     uint32_t *starts = arena_new(c->task->arena, uint32_t, bound);
     uint32_t *counts = arena_new(c->task->arena, uint32_t, bound);
-    if (t.count > UINT32_MAX / 2 || ids == NULL || starts == NULL || counts == NULL) {
+    if (t.count > UINT32_MAX / 2 || ids == NULL || offsets == NULL || starts == NULL || counts == NULL) {
         return too_large(reterr);
     }
     memcpy(ids, t.ids, t.count * sizeof ids[0]);
+    memcpy(offsets, t.offsets, t.count * sizeof offsets[0]);
+    offsets[t.count] = (uint32_t)t.size;
     size_t windows = windows_plan((uint32_t)t.count, c->options->size, is_end, &t, starts, counts, bound);
     for (size_t k = 0; k < (windows < most ? windows : most) && rc == 0; k++) {
         size_t w = windows <= most ? k : taken_number(k, windows, most);
-        size_t from = t.offsets[starts[w]];
-        size_t end_token = (size_t)starts[w] + counts[w];
-        size_t to = end_token == t.count ? t.size : t.offsets[end_token];
+        size_t from = offsets[starts[w]];
+        size_t to = offsets[starts[w] + counts[w]];
         struct text_window window = {.tokens = ids + starts[w],
                                      .count = counts[w],
                                      .number = (uint32_t)w + 1,
                                      .part = part,
                                      .view = kind,
+                                     .offsets = offsets + starts[w],
                                      .text = t.text + from,
                                      .text_size = to - from};
         if (c->options->as_field) {
@@ -232,6 +235,21 @@ int windows_cut(struct classifier_task *task, const struct windows_options *opti
         }
     }
     return rc;
+}
+
+struct text_window window_stretch(const struct classifier_task *task, const struct text_window *window,
+                                  uint32_t first, uint32_t count) {
+    const struct canonical_text *text = &task->input->parts[window->part].content->text;
+    struct text_window stretch = *window;
+    size_t from = window->offsets[first];
+    size_t to = window->offsets[first + count];
+    stretch.tokens += first;
+    stretch.offsets += first;
+    stretch.count = count;
+    stretch.text = window->text + (from - window->offsets[0]);
+    stretch.text_size = to - from;
+    view_span(text, view_of(text, window->view), from, to, &stretch.span_start, &stretch.span_end);
+    return stretch;
 }
 
 struct score *scores_find(const struct classifier_task *task, uint16_t part, uint16_t category) {

@@ -16,7 +16,9 @@ struct text_window {
     uint32_t number; /* in its view, from 1 */
     uint16_t part;
     enum view_kind view;
-    const char *text; /* its bytes in the view */
+    const uint32_t
+        *offsets;     /* [count + 1] where its tokens begin, and where it ends, in the text that was cut */
+    const char *text; /* its bytes in that text, which is the view (or a field of it) */
     size_t text_size;
     uint32_t span_start, span_end; /* raw bytes */
 };
@@ -36,6 +38,10 @@ struct text_windows {
 /* Cuts all views of all judged text parts and fills task->coverage. */
 int windows_cut(struct classifier_task *task, const struct windows_options *options, struct text_windows *ret,
                 struct error *reterr) MUST_CHECK;
+
+/* The part of a window from token `first` on; not for fields. */
+struct text_window window_stretch(const struct classifier_task *task, const struct text_window *window,
+                                  uint32_t first, uint32_t count);
 
 /* The score of a part and category that scores_begin made. */
 struct score *scores_find(const struct classifier_task *task, uint16_t part, uint16_t category);

@@ -111,6 +111,21 @@ static int take_context(const json_t *root, struct card *card, struct error *ret
     return 0;
 }
 
+static int take_spans(const json_t *root, struct card *card, struct error *reterr) {
+    const json_t *spans = json_object_get(root, "spans");
+    json_int_t tokens = json_integer_value(json_object_get(spans, "tokens"));
+    json_int_t stride = json_integer_value(json_object_get(spans, "stride"));
+    if (spans == NULL) {
+        return 0;
+    }
+    if (stride < MIN_WINDOW || tokens < stride || tokens > MAX_WINDOW || tokens % stride != 0) {
+        return invalid(reterr, "spans must have tokens (a multiple of stride) and stride (at least 16)");
+    }
+    card->span_tokens = (uint32_t)tokens;
+    card->span_stride = (uint32_t)stride;
+    return 0;
+}
+
 static int take_ngrams(const json_t *root, struct card *card, struct error *reterr) {
     const json_t *ngrams = json_object_get(root, "ngrams");
     const json_t *buckets = json_object_get(ngrams, "buckets");
@@ -145,5 +160,6 @@ int card_read(const void *bytes, size_t size, struct card *ret, struct error *re
     rc = rc != 0 ? rc : take_categories(root, ret, reterr);
     rc = rc != 0 ? rc : take_adapter(root, ret, reterr);
     rc = rc != 0 ? rc : take_context(root, ret, reterr);
+    rc = rc != 0 ? rc : take_spans(root, ret, reterr);
     return rc != 0 ? rc : take_ngrams(root, ret, reterr);
 }

@@ -20,6 +20,10 @@ struct card {
     uint32_t layers[CARD_MAX_LAYERS];
     size_t layer_count;
     uint32_t window; /* tokens */
+
+    /* A window is judged as a whole and, when it is longer, by each stretch of span_tokens; one begins every
+     * span_stride tokens. 0: as a whole only. */
+    uint32_t span_tokens, span_stride;
     char categories[CARD_MAX_CATEGORIES][CARD_NAME_SIZE];
     size_t category_count;
 

@@ -28,7 +28,7 @@
 #include "classifiers/support.h"
 #include "classifiers/windows.h"
 
-enum { JOB_WINDOWS = 2048 };
+enum { JOB_CHUNKS = 2048 };
 
 struct piece {
     uint32_t *tokens;
@@ -234,10 +234,27 @@ static int head_open(const struct policy *policy, const struct policy_classifier
 
 /* ---- judging ---- */
 
+/* What gets scores of its own: a window, or a stretch of one. */
+struct stretch {
+    struct text_window window;
+    size_t first_chunk, chunk_count;
+    struct head_ngrams ngrams;
+};
+
+/* Consecutive tokens of a window that are averaged together; the segments of the forest. */
+struct chunk {
+    const uint32_t *tokens;
+    uint32_t count;
+    bool first; /* of its window */
+};
+
 struct state {
     struct text_windows windows;
-    struct head_ngrams *ngrams; /* [windows]; NULL without n-grams */
-    float *out;                 /* [windows][features] */
+    struct chunk *chunks;
+    size_t chunk_count;
+    struct stretch *stretches;
+    size_t stretch_count;
+    float *out; /* [chunks, features] */
 };
 
 /* What stands before a reply: before, the last tokens of the prompt, after. Nothing for other text. */
@@ -267,6 +284,75 @@ static int show_context(const struct head *head, struct classifier_task *task, s
     return 0;
 }
 
+static uint32_t chunk_tokens(const struct head *head) {
+    return head->card.span_stride > 0 ? head->card.span_stride : head->card.window;
+}
+
+static size_t chunks_of(const struct head *head, const struct text_window *window) {
+    return (window->count + chunk_tokens(head) - 1) / chunk_tokens(head);
+}
+
+static void add_stretch(const struct head *head, struct state *state, const struct text_window *window,
+                        size_t first_chunk, size_t chunk_count, struct ngram_marks *marks) {
+    struct stretch *s = &state->stretches[state->stretch_count++];
+    *s = (struct stretch){.window = *window, .first_chunk = first_chunk, .chunk_count = chunk_count};
+    if (head->weights.table != NULL) {
+        s->ngrams.buckets = ngrams_sum(window->text, window->text_size, head->weights.table,
+                                       head->weights.count, marks, s->ngrams.sums);
+    }
+}
+
+/* A window's chunks, and what is judged of it: all, and when it is longer than a span, each span. */
+static void add_window(const struct head *head, struct classifier_task *task,
+                       const struct text_window *window, struct ngram_marks *marks) {
+    struct state *state = task->state;
+    uint32_t size = chunk_tokens(head);
+    size_t first = state->chunk_count;
+    size_t count = chunks_of(head, window);
+    size_t span = head->card.span_tokens / size;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t at = (uint32_t)i * size;
+        uint32_t left = window->count - at;
+        state->chunks[state->chunk_count++] = (struct chunk){
+            .tokens = window->tokens + at, .count = left < size ? left : size, .first = i == 0};
+    }
+    add_stretch(head, state, window, first, count, marks);
+    for (size_t i = 0; head->card.span_tokens > 0 && count > span && i + span <= count; i++) {
+        uint32_t at = (uint32_t)i * size;
+        uint32_t left = window->count - at;
+        struct text_window part =
+            window_stretch(task, window, at, left < head->card.span_tokens ? left : head->card.span_tokens);
+        add_stretch(head, state, &part, first + i, span, marks);
+    }
+}
+
+static int add_windows(const struct head *head, struct classifier_task *task, struct error *reterr) {
+    struct state *state = task->state;
+    CLEANUP(free_ptr) struct ngram_marks *marks = malloc(sizeof *marks);
+    size_t chunks = 0;
+    for (size_t i = 0; i < state->windows.count; i++) {
+        chunks += chunks_of(head, &state->windows.items[i]);
+    }
+    state->chunks = arena_new(task->arena, struct chunk, chunks);
+    state->stretches = arena_new(task->arena, struct stretch, chunks + state->windows.count);
+    state->out = arena_new(task->arena, float, chunks * head->weights.features);
+    task->jobs = arena_new(task->arena, struct engine_job, chunks / JOB_CHUNKS + 1);
+    if (marks == NULL || state->chunks == NULL || state->stretches == NULL || state->out == NULL ||
+        task->jobs == NULL) {
+        return error_set(reterr, CLASSIFIER_E_TOO_LARGE,
+                         "%zu windows are more than the memory of a request holds", state->windows.count);
+    }
+    for (size_t i = 0; i < state->windows.count; i++) {
+        add_window(head, task, &state->windows.items[i], marks);
+    }
+    for (size_t i = 0; i < chunks * head->weights.features; i++) {
+        state->out[i] = NAN; /* what nobody writes is no score */
+    }
+    return 0;
+}
+
+/* A job for the chunks [first, first + count), whose first one begins a window: windows hang side by side
+ * under BOS (and context), the chunks of one behind each other. */
 static int add_job(const struct head *head, struct classifier_task *task, const struct piece *context,
                    size_t first, size_t count, struct error *reterr) {
     const struct state *state = task->state;
@@ -283,10 +369,12 @@ static int add_job(const struct head *head, struct classifier_task *task, const 
             .parent = 0, .count = (uint32_t)context->count, .tokens = context->tokens};
     }
     for (size_t i = 0; i < count; i++) {
-        const struct text_window *window = &state->windows.items[first + i];
+        const struct chunk *chunk = &state->chunks[first + i];
         uint32_t segment = roots + (uint32_t)i;
-        segments[segment] = (struct engine_segment){
-            .parent = (int32_t)roots - 1, .count = window->count, .tokens = window->tokens};
+        segments[segment] =
+            (struct engine_segment){.parent = chunk->first ? (int32_t)roots - 1 : (int32_t)segment - 1,
+                                    .count = chunk->count,
+                                    .tokens = chunk->tokens};
         for (size_t k = 0; k < layers; k++) {
             float *out = state->out + (first + i) * head->weights.features + k * head->hidden;
             readouts[i * layers + k] = (struct engine_readout){
@@ -302,23 +390,15 @@ static int add_job(const struct head *head, struct classifier_task *task, const 
     return 0;
 }
 
-static int count_ngrams(const struct head *head, struct classifier_task *task, struct state *state,
-                        struct error *reterr) {
-    if (head->weights.table == NULL) {
-        return 0;
+/* How many chunks from `first` on fill a job with whole windows. */
+static size_t job_chunks(const struct state *state, size_t first) {
+    size_t end = first + 1;
+    size_t whole = end;
+    while (end < state->chunk_count && (end - first < JOB_CHUNKS || whole == first + 1)) {
+        whole = state->chunks[end].first ? end : whole;
+        end++;
     }
-    CLEANUP(free_ptr) struct ngram_marks *marks = malloc(sizeof *marks);
-    state->ngrams = arena_new(task->arena, struct head_ngrams, state->windows.count);
-    if (marks == NULL || state->ngrams == NULL) {
-        return error_set(reterr, CLASSIFIER_E_TOO_LARGE,
-                         "%zu windows are more than the memory of a request holds", state->windows.count);
-    }
-    for (size_t i = 0; i < state->windows.count; i++) {
-        const struct text_window *window = &state->windows.items[i];
-        state->ngrams[i].buckets = ngrams_sum(window->text, window->text_size, head->weights.table,
-                                              head->weights.count, marks, state->ngrams[i].sums);
-    }
-    return 0;
+    return (end == state->chunk_count ? end : whole) - first;
 }
 
 static int head_prepare(const void *instance, struct classifier_task *task, struct error *reterr) {
@@ -333,50 +413,55 @@ static int head_prepare(const void *instance, struct classifier_task *task, stru
         .model = head->model, .size = head->card.window, .most = head->most};
     int rc = scores_begin(task, CONTENT_TEXT, head->categories, head->weights.count, reterr);
     rc = rc != 0 ? rc : windows_cut(task, &options, &state->windows, reterr);
-    size_t windows = state->windows.count;
-    if (rc != 0 || windows == 0) {
+    if (rc != 0 || state->windows.count == 0) {
         return rc;
     }
-    rc = count_ngrams(head, task, state, reterr);
+    rc = add_windows(head, task, reterr);
     rc = rc != 0 ? rc : show_context(head, task, &context, reterr);
-    if (rc != 0) {
-        return rc;
-    }
-    size_t features = head->weights.features;
-    state->out = arena_new(task->arena, float, windows *features);
-    task->jobs = arena_new(task->arena, struct engine_job, windows / JOB_WINDOWS + 1);
-    if (state->out == NULL || task->jobs == NULL) {
-        return error_set(reterr, CLASSIFIER_E_TOO_LARGE,
-                         "%zu windows are more than the memory of a request holds", windows);
-    }
-    for (size_t i = 0; i < windows * features; i++) {
-        state->out[i] = NAN; /* what nobody writes is no score */
-    }
-    for (size_t first = 0; first < windows && rc == 0; first += JOB_WINDOWS) {
-        rc = add_job(head, task, &context, first,
-                     windows - first < JOB_WINDOWS ? windows - first : JOB_WINDOWS, reterr);
+    for (size_t first = 0; first < state->chunk_count && rc == 0;) {
+        size_t count = job_chunks(state, first);
+        rc = add_job(head, task, &context, first, count, reterr);
+        first += count;
     }
     return rc;
+}
+
+/* x [features]: the mean over all tokens of the stretch. */
+static void average(const struct head *head, const struct state *state, const struct stretch *s, float *x) {
+    size_t features = head->weights.features;
+    for (size_t f = 0; f < features; f++) {
+        double sum = 0.0;
+        double tokens = 0.0;
+        for (size_t i = s->first_chunk; i < s->first_chunk + s->chunk_count; i++) {
+            sum += (double)state->out[i * features + f] * state->chunks[i].count;
+            tokens += state->chunks[i].count;
+        }
+        x[f] = (float)(sum / tokens);
+    }
 }
 
 static int head_interpret(const void *instance, struct classifier_task *task, struct error *reterr) {
     const struct head *head = instance;
     const struct head_weights *weights = &head->weights;
     const struct state *state = task->state;
+    float *x = arena_new(task->arena, float, weights->features);
     int rc = jobs_check(task, reterr);
-    for (size_t w = 0; w < state->windows.count && rc == 0; w++) {
-        const struct text_window *window = &state->windows.items[w];
+    if (x == NULL) {
+        return error_errno(reterr, ENOMEM, "no memory for a score");
+    }
+    for (size_t i = 0; i < state->stretch_count && rc == 0; i++) {
+        const struct stretch *s = &state->stretches[i];
         double raw[CARD_MAX_CATEGORIES];
-        head_weights_apply(weights, state->out + w * weights->features,
-                           state->ngrams != NULL ? &state->ngrams[w] : NULL, raw);
+        average(head, state, s, x);
+        head_weights_apply(weights, x, &s->ngrams, raw);
         for (size_t c = 0; c < weights->count; c++) {
             int32_t ppm = 0;
             double logit = weights->slope[c] * raw[c] + weights->shift[c];
             if (!isfinite(raw[c]) || ppm_from(sigmoid(logit), &ppm) != 0) {
                 return error_set(reterr, CLASSIFIER_E_NOT_FINITE,
-                                 "head: the score of window %u is not finite", window->number);
+                                 "head: the score of window %u is not finite", s->window.number);
             }
-            score_take(scores_find(task, window->part, head->categories[c]), ppm, raw[c], window);
+            score_take(scores_find(task, s->window.part, head->categories[c]), ppm, raw[c], &s->window);
         }
     }
     return rc;

@@ -24,7 +24,7 @@ from safetensors.numpy import save_file
 from scipy.optimize import minimize
 
 from guard import figures, ngrams, rows
-from guard.model import AFTER_PROMPT, BEFORE_PROMPT, FIRST_LORA, PROJECTIONS, PROMPT_TOKENS, RANK, TAPS
+from guard.model import AFTER_PROMPT, BEFORE_PROMPT, FIRST_LORA, PROJECTIONS, PROMPT_TOKENS, RANK, SPAN, STRIDE, TAPS
 from guard.targets import Floats, targets
 from guard.train import SEED
 
@@ -61,6 +61,8 @@ def gather(runs: list[Path], grams: Any, sample: dict[str, rows.Row]) -> LeftOut
     for run in runs:
         saved = np.load(run / "left_out.npz")
         for identity, logits in zip(saved["ids"], saved["logits"], strict=True):
+            if str(identity) not in place or str(identity) not in sample:
+                continue  # the rows have changed since
             chosen.append(sample[str(identity)])
             neural.append(logits)
             ngram.append(grams["logits"][place[str(identity)]])
@@ -217,6 +219,7 @@ def main() -> None:
         "pooling": "mean",
         "layers": list(TAPS),
         "window": SERVED_WINDOW,
+        "spans": {"tokens": SPAN, "stride": STRIDE},
         "context": {"before": BEFORE_PROMPT, "after": AFTER_PROMPT, "tokens": PROMPT_TOKENS},
         "ngrams": {"buckets": ngrams.BUCKETS},
         "categories": list(rows.OUTPUTS),

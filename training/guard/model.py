@@ -4,6 +4,7 @@ of several layers. What reads a reply also reads the prompt before it, but only 
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from guard.rows import OUTPUTS, Row, window
 TAPS = (4, 8, 12)  # layers whose means the heads read; the trunk ends at the last
 FIRST_LORA = 4  # layers below stay as they are
 RANK = 16
+SPAN, STRIDE = 64, 32  # tokens: a long text is judged as a whole and by each stretch of this length
 WINDOW = 160  # tokens of a training text; windows of the daemon are longer
 BEFORE_PROMPT, AFTER_PROMPT, PROMPT_TOKENS = "User: ", "\nAssistant: ", 96
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -28,20 +30,43 @@ PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "
 class Example:
     context: list[int]  # BOS, and for a reply what it answers
     text: list[int]
+    inner: tuple[int, int] | None  # tokens that the labels speak of, when not of all
+    harmless: bool
 
     def __len__(self) -> int:
         return len(self.context) + len(self.text)
 
+    def stretch(self) -> tuple[int, int]:
+        """What is averaged in training: the whole text, or for long ones now and then a stretch that the labels hold
+        for, since the daemon asks about stretches too."""
+        length = len(self.text)
+        if length <= SPAN or random.random() < 0.5:
+            return 0, length
+        if self.harmless:
+            start = STRIDE * random.randrange((length - SPAN) // STRIDE + 1)
+        elif self.inner is not None:
+            start = min(self.inner[0] // STRIDE * STRIDE, length - 1)
+        else:
+            return 0, length
+        return start, min(start + SPAN, length)
+
 
 def example(base: backbone.Backbone, row: Row) -> Example | None:
-    text = window(row, base.tokens(row.text), WINDOW)
+    tokens = base.tokens(row.text)
+    inner: tuple[int, int] | None = None
+    if row.inner is not None:
+        inner = (len(base.tokens(row.text[: row.inner[0]])), len(base.tokens(row.text[: row.inner[1]])))
+        cut = max(0, min(inner[0], inner[1] - WINDOW))
+        tokens, inner = tokens[cut:], (inner[0] - cut, inner[1] - cut)
+    text = window(row, tokens, WINDOW)
     if not text:
         return None
     context = [backbone.BOS]
     if row.prompt:
         prompt = base.tokens(row.prompt)[-PROMPT_TOKENS:]
         context += [*base.tokens(BEFORE_PROMPT), *prompt, *base.tokens(AFTER_PROMPT)]
-    return Example(context, text)
+    harmless = row.labels.get("unsafe") == 0 and not any(row.labels.get(key) for key in OUTPUTS)
+    return Example(context, text, inner, harmless)
 
 
 class Guard(nn.Module):
@@ -88,11 +113,13 @@ class Guard(nn.Module):
         weight = torch.zeros((len(batch), longest, 1))
         for i, item in enumerate(batch):
             ids[i, : len(item)] = torch.tensor([*item.context, *item.text])
-            part = torch.ones(len(item.text))
-            if self.training and len(item.text) > 4:
-                part = (torch.rand(len(item.text)) > 0.1).float()
+            start, end = item.stretch() if self.training else (0, len(item.text))
+            part = torch.ones(end - start)
+            if self.training and end - start > 4:
+                part = (torch.rand(end - start) > 0.1).float()
                 part[0] = 1.0
-            weight[i, len(item.context) : len(item), 0] = part / part.sum()
+            at = len(item.context)
+            weight[i, at + start : at + end, 0] = part / part.sum()
         kept: dict[int, torch.Tensor] = {}
         layers: Any = self.base.model.model.layers
         handles = [

@@ -108,6 +108,7 @@ class Row:
     lang: str
     source: str
     augmented: str = ""
+    inner: tuple[int, int] | None = None  # where the text proper lies in one that others surround
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -186,15 +187,31 @@ def choose(folder: Path, written: Path, seed: int, factor: int = 1, *, second: b
     return chosen
 
 
+def surrounded(rows: list[Row], share: float, rng: random.Random) -> Iterator[Row]:
+    """Copies of some rows between harmless sentences, as `changed` makes few of."""
+    fillers = harmless_texts(rows)
+    for row in rows:
+        if rng.random() < share and not row.augmented and len(row.text) < 400 and not row.prompt:
+            text = augment.around(row.text, fillers, rng)
+            at = text.find(row.text)
+            yield replace(row, id=f"{row.id}+around", text=text, augmented="around", inner=(at, at + len(row.text)))
+
+
+def harmless_texts(rows: list[Row]) -> list[str]:
+    return [r.text for r in rows if r.labels.get("unsafe") == 0 and r.lang == "en" and 40 < len(r.text) < 240]
+
+
 def changed(rows: list[Row], rng: random.Random) -> Iterator[Row]:
     """One row in eight once more, disguised or set into other text; harmful and harmless alike, so that a disguise
     alone says nothing."""
-    fillers = [r.text for r in rows if r.labels.get("unsafe") == 0 and r.lang == "en" and 40 < len(r.text) < 240]
+    fillers = harmless_texts(rows)
     for row in rows:
         if rng.random() < 1 / 8 and len(row.text) < 600 and not row.prompt:
             how, text = augment.change(row.text, fillers, rng)
             if text != row.text:
-                yield replace(row, id=f"{row.id}+{how}", text=text, augmented=how)
+                at = text.find(row.text) if how == "around" else -1
+                inner = (at, at + len(row.text)) if at >= 0 else None
+                yield replace(row, id=f"{row.id}+{how}", text=text, augmented=how, inner=inner)
 
 
 def window(row: Row, tokens: list[int], size: int) -> list[int] | None:

@@ -29,6 +29,7 @@ from guard.targets import Floats, balance, targets
 
 BATCH_TOKENS = 2400
 LORA_RATE, HEAD_RATE = 2e-4, 1e-3
+SURROUNDED = 0.15  # of the second stage
 GENTLE = 0.5  # of the rates, in a run that goes on from another
 WARM_UP = 0.05
 AVERAGE = 0.995  # of the running mean of weights, a step
@@ -201,11 +202,12 @@ def train(run: Run, held: Sample, glimpse: Sample, out: Path, epochs: float) -> 
 
 
 def stage_rows(chosen: list[rows.Row], stage: int) -> list[rows.Row]:
-    """0: all. 1: all but the second round of our own. 2: the second round, and a sixth of the others so that they
-    are not forgotten."""
+    """0: all. 1: all but the second round of our own. 2: the second round, a sixth of the others so that they are not
+    forgotten, and of these again some between harmless sentences."""
     if stage != 2:
         return chosen
-    return [row for i, row in enumerate(chosen) if row.set in rows.SECOND or i % 6 == 0]
+    some = [row for i, row in enumerate(chosen) if row.set in rows.SECOND or i % 6 == 0]
+    return some + list(rows.surrounded(some, SURROUNDED, random.Random(SEED)))
 
 
 def main() -> None:
@@ -224,6 +226,7 @@ def main() -> None:
 
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(SEED)
+    random.seed(SEED)
     chosen = stage_rows(
         rows.choose(arguments.rows, arguments.written, SEED, second=arguments.stage != 1), arguments.stage
     )

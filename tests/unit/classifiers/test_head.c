@@ -180,6 +180,56 @@ static void test_text_that_is_no_reply_has_no_context(void **state) {
     assert_int_equal(f->task.jobs[0].segment_count, 2);
 }
 
+#define SPAN_CARD(spans)                                                                                     \
+    "{\"base\":{\"file\":\"base.gguf\",\"sha256\":\"%s\"},\"layers\":[1,3],\"pooling\":\"mean\",\"window\":" \
+    "96,"                                                                                                    \
+    "\"categories\":[\"toxicity\",\"violence\"],\"spans\":" spans "}"
+
+/* 80 tokens with one bad one, the 41st. */
+static const char *mostly_fine(void) {
+    static char text[512];
+    size_t used = 0;
+    for (size_t i = 0; i < 80; i++) {
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i > 0 ? " " : "",
+                                 i == 40 ? "bad" : "ok");
+    }
+    return text;
+}
+
+static void test_a_window_is_judged_by_its_stretches_too(void **state) {
+    struct fixture *f = *state;
+    write_card(f, SPAN_CARD("{\"tokens\":32,\"stride\":16}"));
+    fixture_must_open(f);
+    const char *text = mostly_fine();
+    fixture_text(f, text, true, ROLE_USER);
+    fixture_must_judge(f);
+    const struct engine_job *job = &f->task.jobs[0];
+    assert_int_equal(f->task.job_count, 1);
+    assert_int_equal(job->segment_count, 1 + 5); /* BOS, then five chunks of 16 behind each other */
+    for (int32_t i = 1; i < 6; i++) {
+        assert_int_equal(job->segments[i].parent, i - 1);
+        assert_int_equal(job->segments[i].count, 16);
+    }
+    /* raw = 2 × (mean at layer 3) − 1, and of 32 tokens one is bad */
+    const struct score *score = fixture_score(f, "toxicity", 0);
+    assert_true(fabs(score_raw(score) - (2.0 * 3.0 / 32.0 - 1.0)) < 1e-5);
+    assert_true(score->span_start <= (uint32_t)(strstr(text, "bad") - text));
+    assert_true(score->span_end > (uint32_t)(strstr(text, "bad") - text));
+    assert_true(score->span_end - score->span_start < strlen(text) / 2);
+}
+
+static void test_a_window_no_longer_than_a_stretch_is_judged_once(void **state) {
+    struct fixture *f = *state;
+    write_card(f, SPAN_CARD("{\"tokens\":96,\"stride\":32}"));
+    fixture_must_open(f);
+    fixture_text(f, mostly_fine(), true, ROLE_USER);
+    fixture_must_judge(f);
+    assert_int_equal(f->task.jobs[0].segment_count, 1 + 3);
+    assert_int_equal(f->task.jobs[0].segments[3].count, 16);
+    /* chunks of 32, 32 and 16 tokens count by their length */
+    assert_true(fabs(score_raw(fixture_score(f, "toxicity", 0)) - (2.0 * 3.0 / 80.0 - 1.0)) < 1e-5);
+}
+
 static void test_an_adapter_is_put_on_and_must_be_the_one_of_the_card(void **state) {
     struct fixture *f = *state;
     uint8_t digest[DIGEST_BYTES];
@@ -305,6 +355,9 @@ static void test_refuses_cards_that_are_not_sound(void **state) {
         {CARD_WITH("\"context\":{\"before\":\"a\",\"after\":\"b\",\"tokens\":0}"), "context"},
         {CARD_WITH("\"context\":{\"before\":\"a\",\"after\":\"b\",\"tokens\":5000}"), "context"},
         {CARD_WITH("\"ngrams\":{\"buckets\":1024}"), "ngrams.buckets"},
+        {SPAN_CARD("{}"), "spans"},
+        {SPAN_CARD("{\"tokens\":40,\"stride\":16}"), "spans"},
+        {SPAN_CARD("{\"tokens\":16,\"stride\":32}"), "spans"},
         {CARD_WITH("\"ngrams\":{\"buckets\":262144}"), "tensor ngram_table is missing"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -480,6 +533,8 @@ int main(void) {
         HEAD_TEST(test_the_score_is_calibrated_and_the_raw_number_is_kept),
         HEAD_TEST(test_a_reply_is_read_behind_what_it_answers),
         HEAD_TEST(test_text_that_is_no_reply_has_no_context),
+        HEAD_TEST(test_a_window_is_judged_by_its_stretches_too),
+        HEAD_TEST(test_a_window_no_longer_than_a_stretch_is_judged_once),
         HEAD_TEST(test_an_adapter_is_put_on_and_must_be_the_one_of_the_card),
         HEAD_TEST(test_windows_hang_side_by_side_under_one_bos),
         HEAD_TEST(test_the_worst_view_counts),
