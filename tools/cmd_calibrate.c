@@ -114,7 +114,11 @@ static void put_rules(struct buf *out, const struct session *session, const stru
     for (size_t i = 0; i < session->judged.policies.count; i++) {
         buf_printf(out, " %s", session->judged.policies.items[i]);
     }
-    buf_printf(out, ".\nrules:\n");
+    bool any = false;
+    for (size_t i = 0; i < count; i++) {
+        any = any || (proposals[i].found && proposals[i].wanted);
+    }
+    buf_printf(out, ".\n%srules:\n", any ? "" : "# no rule reaches what is wanted\n# ");
     for (size_t i = 0; i < count; i++) {
         const struct proposal *p = &proposals[i];
         const char *name = p->question->name;
