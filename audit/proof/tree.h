@@ -98,6 +98,9 @@ int tree_prove_inclusion(const struct tree_source *source, uint64_t index, uint6
 int tree_prove_consistency(const struct tree_source *source, uint64_t old_size, uint64_t size,
                            struct tree_proof *ret, struct error *reterr) MUST_CHECK;
 
+/* Hashes in the proof of leaf `index` in `size` leaves, which must have it. */
+size_t tree_inclusion_length(uint64_t index, uint64_t size);
+
 /* ---- checking proofs: `count` hashes are read and no more, whatever the sizes say ---- */
 
 /* 0, PROOF_E_RANGE, PROOF_E_MALFORMED (another number of hashes than such a proof has) or PROOF_E_MISMATCH.

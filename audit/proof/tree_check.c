@@ -13,7 +13,7 @@ static unsigned bit_length(uint64_t value) {
 
 /* Levels at which the path of leaf `index` still has the right edge beside it, and below them those at which
  * the edge itself joins a left sibling. */
-static size_t inclusion_length(uint64_t index, uint64_t size) {
+size_t tree_inclusion_length(uint64_t index, uint64_t size) {
     unsigned inner = bit_length(index ^ (size - 1));
     return inner + (size_t)__builtin_popcountll(index >> inner);
 }
@@ -24,7 +24,7 @@ static size_t consistency_length(uint64_t old_size, uint64_t size) {
     }
     unsigned shift = (unsigned)__builtin_ctzll(old_size);
     bool power = (old_size & (old_size - 1)) == 0;
-    return inclusion_length((old_size - 1) >> shift, ((size - 1) >> shift) + 1) + (power ? 0 : 1);
+    return tree_inclusion_length((old_size - 1) >> shift, ((size - 1) >> shift) + 1) + (power ? 0 : 1);
 }
 
 static int check_length(size_t expected, size_t count, struct error *reterr) {
@@ -41,7 +41,7 @@ int tree_check_inclusion(const struct tree_hash *leaf, uint64_t index, uint64_t 
         return error_set(reterr, PROOF_E_RANGE, "a tree of %llu leaves has no leaf %llu",
                          (unsigned long long)size, (unsigned long long)index);
     }
-    int rc = check_length(inclusion_length(index, size), count, reterr);
+    int rc = check_length(tree_inclusion_length(index, size), count, reterr);
     if (rc != 0) {
         return rc;
     }
