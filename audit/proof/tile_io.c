@@ -132,9 +132,20 @@ static int write_all(const struct tile_io *io, int fd, const void *bytes, size_t
     return 0;
 }
 
+/* A file that was left over is removed and never reused: after a power cut it may be a second name of a tile.
+ */
+static int open_temporary(const struct tile_io *io, int dir_fd) {
+    int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    int fd = io->open(io->user, dir_fd, temporary, flags, FILE_MODE);
+    if (fd == -EEXIST) {
+        int rc = io->unlink(io->user, dir_fd, temporary, 0);
+        fd = rc < 0 ? rc : io->open(io->user, dir_fd, temporary, flags, FILE_MODE);
+    }
+    return fd;
+}
+
 static int write_temporary(const struct tile_io *io, int dir_fd, const void *bytes, size_t size) {
-    int fd = io->open(io->user, dir_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
-                      FILE_MODE);
+    int fd = open_temporary(io, dir_fd);
     if (fd < 0) {
         return fd;
     }
