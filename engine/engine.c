@@ -156,3 +156,21 @@ int engine_run(struct engine *engine, struct engine_job *job) {
     scheduler_wait(engine->scheduler, job);
     return job->status;
 }
+
+int engine_run_path(struct engine *engine, struct engine_model *model, const uint32_t *tokens, uint32_t count,
+                    struct engine_readout readout, struct error *reterr) {
+    struct engine_segment segment = {.parent = -1, .tokens = tokens, .count = count};
+    struct engine_job job = {.kind = ENGINE_JOB_FOREST,
+                             .model = model,
+                             .segments = &segment,
+                             .segment_count = 1,
+                             .readouts = &readout,
+                             .readout_count = 1};
+    readout.segment = 0;
+    readout.position = count - 1; /* of no tokens there is no last one, and submitting refuses them */
+    int r = engine_run(engine, &job);
+    if (r != 0) {
+        *reterr = job.error;
+    }
+    return r;
+}

@@ -218,4 +218,9 @@ struct engine_job *engine_reap(struct engine *engine);
 /* Submits and waits: for tools and tests; not to be mixed with reaping from another thread. */
 int engine_run(struct engine *engine, struct engine_job *job) MUST_CHECK;
 
+/* The same for one path of `count` tokens and one readout at its last position; the readout's kind, ids,
+ * layer and out are the caller's. */
+int engine_run_path(struct engine *engine, struct engine_model *model, const uint32_t *tokens, uint32_t count,
+                    struct engine_readout readout, struct error *reterr) MUST_CHECK;
+
 #endif

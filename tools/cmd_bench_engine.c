@@ -28,18 +28,11 @@ static double prefill(struct engine *engine, struct engine_model *model, const u
                       uint32_t count) {
     static const uint32_t ids[2] = {100, 200};
     float out[2];
-    struct engine_segment segment = {.parent = -1, .tokens = tokens, .count = count};
-    struct engine_readout readout = {
-        .kind = ENGINE_READ_LOGITS, .position = count - 1, .ids = ids, .id_count = 2, .out = out};
-    struct engine_job job = {.kind = ENGINE_JOB_FOREST,
-                             .model = model,
-                             .segments = &segment,
-                             .segment_count = 1,
-                             .readouts = &readout,
-                             .readout_count = 1};
+    struct engine_readout readout = {.kind = ENGINE_READ_LOGITS, .ids = ids, .id_count = 2, .out = out};
+    struct error error = {0};
     uint64_t start = clock_monotonic_ns();
-    if (engine_run(engine, &job) != 0) {
-        (void)command_fail(EXIT_FAILED, "%s", job.error.text);
+    if (engine_run_path(engine, model, tokens, count, readout, &error) != 0) {
+        (void)command_fail(EXIT_FAILED, "%s", error.text);
         return -1;
     }
     return (double)(clock_monotonic_ns() - start) / 1e9;

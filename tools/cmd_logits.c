@@ -84,24 +84,6 @@ static void print_top(float *logits, size_t count, size_t k) {
     }
 }
 
-static int compute(struct engine *engine, struct engine_model *model, const uint32_t *tokens, size_t count,
-                   const uint32_t *ids, size_t id_count, float *out) {
-    struct engine_segment segment = {.parent = -1, .tokens = tokens, .count = (uint32_t)count};
-    struct engine_readout readout = {.kind = ENGINE_READ_LOGITS,
-                                     .segment = 0,
-                                     .position = (uint32_t)count - 1,
-                                     .ids = ids,
-                                     .id_count = (uint32_t)id_count,
-                                     .out = out};
-    struct engine_job job = {.kind = ENGINE_JOB_FOREST,
-                             .model = model,
-                             .segments = &segment,
-                             .segment_count = 1,
-                             .readouts = &readout,
-                             .readout_count = 1};
-    return engine_run(engine, &job) == 0 ? 0 : command_fail(EXIT_FAILED, "%s", job.error.text);
-}
-
 static int answer(const struct arguments *a, struct engine *engine, struct engine_model *model,
                   uint64_t top) {
     CLEANUP(free_ptr) uint32_t *tokens = NULL;
@@ -117,9 +99,11 @@ static int answer(const struct arguments *a, struct engine *engine, struct engin
     if (rc != 0 || logits == NULL) {
         return rc != 0 ? rc : command_fail(EXIT_FAILED, "logits: out of memory");
     }
-    rc = compute(engine, model, tokens, count, ids, id_count, logits);
-    if (rc != 0) {
-        return rc;
+    struct engine_readout readout = {
+        .kind = ENGINE_READ_LOGITS, .ids = ids, .id_count = (uint32_t)id_count, .out = logits};
+    struct error error = {0};
+    if (engine_run_path(engine, model, tokens, (uint32_t)count, readout, &error) != 0) {
+        return command_fail(EXIT_FAILED, "%s", error.text);
     }
     print_start(tokens, count);
     if (ids != NULL) {

@@ -61,20 +61,13 @@ static void test_a_leaf_is_the_flat_sequence_to_the_bit(void **state) {
         static uint32_t path[2048];
         const struct engine_readout *leaf = &job->readouts[i];
         float flat[2];
-        struct engine_segment segment = {.parent = -1, .tokens = path};
-        segment.count = (uint32_t)path_tokens(job, leaf->segment, path);
-        struct engine_readout readout = {.kind = ENGINE_READ_LOGITS,
-                                         .position = segment.count - 1,
-                                         .ids = leaf->ids,
-                                         .id_count = leaf->id_count,
-                                         .out = flat};
-        struct engine_job alone = {.kind = ENGINE_JOB_FOREST,
-                                   .model = job->model,
-                                   .segments = &segment,
-                                   .segment_count = 1,
-                                   .readouts = &readout,
-                                   .readout_count = 1};
-        run(&f, &alone);
+        uint32_t count = (uint32_t)path_tokens(job, leaf->segment, path);
+        struct engine_readout readout = {
+            .kind = ENGINE_READ_LOGITS, .ids = leaf->ids, .id_count = leaf->id_count, .out = flat};
+        struct error error = {0};
+        if (engine_run_path(f.engine, job->model, path, count, readout, &error) != 0) {
+            fail_msg("%s", error.text);
+        }
         assert_memory_equal(flat, leaf->out, sizeof flat);
         assert_true(score_raw(&f.task.scores[i]) == (double)flat[0] - (double)flat[1]);
     }

@@ -71,19 +71,10 @@ static void compare_all(struct engine_options options, double most, double yes_n
     for (; fgets(line, sizeof line, file) != NULL; lines++) {
         float out[MOST_IDS];
         parse(line, &golden);
-        struct engine_segment segment = {.parent = -1, .tokens = golden.tokens, .count = golden.count};
-        struct engine_readout readout = {.kind = ENGINE_READ_LOGITS,
-                                         .position = golden.count - 1,
-                                         .ids = golden.ids,
-                                         .id_count = golden.id_count,
-                                         .out = out};
-        struct engine_job job = {.kind = ENGINE_JOB_FOREST,
-                                 .model = model,
-                                 .segments = &segment,
-                                 .segment_count = 1,
-                                 .readouts = &readout,
-                                 .readout_count = 1};
-        assert_int_equal(engine_run(engine, &job), 0);
+        struct engine_readout readout = {
+            .kind = ENGINE_READ_LOGITS, .ids = golden.ids, .id_count = golden.id_count, .out = out};
+        struct error e = {0};
+        assert_int_equal(engine_run_path(engine, model, golden.tokens, golden.count, readout, &e), 0);
         for (uint32_t i = 0; i < golden.id_count; i++) {
             if (!(fabs((double)out[i] - (double)golden.logits[i]) <= most)) {
                 fail_msg("line %d, id %u: %f instead of %f", lines + 1, golden.ids[i], (double)out[i],

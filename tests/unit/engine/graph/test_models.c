@@ -202,15 +202,8 @@ static void test_the_real_text_model_goes_on_as_it_should(void **state) {
     assert_string_equal(info->types, "F32 ×109, Q5_0 ×81, Q8_0 ×10, Q4_K ×27, Q6_K ×9");
     assert_int_equal(
         engine_tokenize(model, text, strlen(text), ENGINE_TOKENIZE_BOS, &tokens, &offsets, &count, &e), 0);
-    struct engine_segment segment = {.parent = -1, .tokens = tokens, .count = (uint32_t)count};
-    struct engine_readout readout = {.kind = ENGINE_READ_NEXT, .position = (uint32_t)count - 1, .out = &next};
-    struct engine_job job = {.kind = ENGINE_JOB_FOREST,
-                             .model = model,
-                             .segments = &segment,
-                             .segment_count = 1,
-                             .readouts = &readout,
-                             .readout_count = 1};
-    assert_int_equal(engine_run(engine, &job), 0);
+    struct engine_readout readout = {.kind = ENGINE_READ_NEXT, .out = &next};
+    assert_int_equal(engine_run_path(engine, model, tokens, (uint32_t)count, readout, &e), 0);
     const char *piece = engine_piece(model, (uint32_t)next, &size);
     assert_int_equal(size, strlen(" Thursday"));
     assert_memory_equal(piece, " Thursday", size);
