@@ -62,6 +62,22 @@ static void reverse(struct tree_proof *proof) {
     }
 }
 
+/* One step down in the subtree of leaves [from, to), to the half in which the first `size` leaves of the tree
+ * end; the root of the other half goes into the proof. */
+static int descend(const struct tree_source *source, uint64_t size, uint64_t *from, uint64_t *to,
+                   struct tree_proof *proof, struct error *reterr) {
+    uint64_t middle = *from + split(*to - *from);
+    bool left = size <= middle;
+    int rc = left ? span_root(source, middle, *to, &proof->hashes[proof->count], reterr)
+                  : span_root(source, *from, middle, &proof->hashes[proof->count], reterr);
+    if (rc == 0) {
+        proof->count++;
+        *from = left ? *from : middle;
+        *to = left ? middle : *to;
+    }
+    return rc;
+}
+
 int tree_prove_inclusion(const struct tree_source *source, uint64_t index, uint64_t size,
                          struct tree_proof *ret, struct error *reterr) {
     struct tree_proof proof = {0};
@@ -72,16 +88,10 @@ int tree_prove_inclusion(const struct tree_source *source, uint64_t index, uint6
                          (unsigned long long)size, (unsigned long long)index);
     }
     while (to - from > 1) {
-        uint64_t middle = from + split(to - from);
-        bool left = index < middle;
-        int rc = left ? span_root(source, middle, to, &proof.hashes[proof.count], reterr)
-                      : span_root(source, from, middle, &proof.hashes[proof.count], reterr);
+        int rc = descend(source, index + 1, &from, &to, &proof, reterr);
         if (rc != 0) {
             return rc;
         }
-        proof.count++;
-        from = left ? from : middle;
-        to = left ? middle : to;
     }
     reverse(&proof);
     *ret = proof;
@@ -100,16 +110,10 @@ int tree_prove_consistency(const struct tree_source *source, uint64_t old_size, 
     /* The old tree's right edge is followed down to the subtree that ends with it. As long as the way leads
      * left only, that subtree is the old tree itself, whose root the checker has. */
     while (old_size > 0 && old_size < to) {
-        uint64_t middle = from + split(to - from);
-        bool left = old_size <= middle;
-        int rc = left ? span_root(source, middle, to, &proof.hashes[proof.count], reterr)
-                      : span_root(source, from, middle, &proof.hashes[proof.count], reterr);
+        int rc = descend(source, old_size, &from, &to, &proof, reterr);
         if (rc != 0) {
             return rc;
         }
-        proof.count++;
-        from = left ? from : middle;
-        to = left ? middle : to;
     }
     if (old_size > 0 && from > 0) {
         int rc = span_root(source, from, to, &proof.hashes[proof.count], reterr);
