@@ -22,8 +22,8 @@ import tempfile
 from pathlib import Path
 
 import torch
-from gguf import GGUFReader, GGUFWriter
-from logits_parity import HF_NAMES, build_model
+from gguf import GGUFWriter
+from logits_parity import backbone, build_model
 from logits_texts import TEXTS
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
@@ -68,7 +68,7 @@ def write_mlx(tensors: dict[str, torch.Tensor], folder: Path) -> None:
 
 
 def write_gguf(tensors: dict[str, torch.Tensor], path: Path) -> None:
-    gguf_names = {hf: gguf for gguf, hf in HF_NAMES.items()}
+    gguf_names = {hf: gguf for gguf, hf in backbone.LAYER_NAMES.items()}
     writer = GGUFWriter(path, "gemma3")
     writer.add_string("general.type", "adapter")
     writer.add_string("adapter.type", "lora")
@@ -111,7 +111,7 @@ def main() -> int:
     args = parser.parse_args()
 
     torch.set_num_threads(2)
-    model = build_model(GGUFReader(args.model))
+    model = build_model(Path(args.model))
     engine = Engine(args.bucklerctl, args.model)
     tokens = [engine.tokens(t) for t in TEXTS[:: max(1, len(TEXTS) // args.texts)][: args.texts]]
     generator = torch.Generator().manual_seed(1)

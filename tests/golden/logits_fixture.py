@@ -14,7 +14,6 @@ import os
 from pathlib import Path
 
 import torch
-from gguf import GGUFReader
 from logits_parity import build_model, tokenize
 from logits_texts import TEXTS
 
@@ -39,7 +38,7 @@ def main() -> int:
     arguments = parser.parse_args()
     texts = [TEXTS[i] for i in CHOSEN]
     texts.append(max(TEXTS, key=len))  # crosses the sliding window
-    model = build_model(GGUFReader(arguments.model))
+    model = build_model(Path(arguments.model))
     for tokens in tokenize(arguments.driver, arguments.model, texts):
         with torch.no_grad():
             logits = model(torch.tensor([tokens]), logits_to_keep=1).logits[0, -1]

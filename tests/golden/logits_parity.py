@@ -21,13 +21,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from gguf import GGUFReader, dequantize
 from logits_texts import TEXTS
-from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+from transformers import Gemma3ForCausalLM
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "training"))
+
+from guard import backbone
 
 # Largest deviations that are allowed, and the smallest share of equal top tokens.
 BOUNDS = {
@@ -38,22 +40,6 @@ BOUNDS = {
 # A top token may differ where the reference itself has two within rounding of each other.
 TIE = 2e-3
 CHUNK = 64
-
-HF_NAMES = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "attn_q_norm": "self_attn.q_norm",
-    "attn_k_norm": "self_attn.k_norm",
-    "post_attention_norm": "post_attention_layernorm",
-    "ffn_norm": "pre_feedforward_layernorm",
-    "post_ffw_norm": "post_feedforward_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
 
 
 @dataclass
@@ -97,43 +83,10 @@ class Totals:
         }
 
 
-def metadata(reader: GGUFReader, key: str, otherwise: Any = None) -> Any:
-    field = reader.fields.get(key)
-    return otherwise if field is None else field.contents()
-
-
-def build_model(reader: GGUFReader) -> Gemma3ForCausalLM:
-    arch = "gemma3."
-    config = Gemma3TextConfig(
-        vocab_size=len(reader.fields["tokenizer.ggml.tokens"].data),
-        hidden_size=metadata(reader, arch + "embedding_length"),
-        intermediate_size=metadata(reader, arch + "feed_forward_length"),
-        num_hidden_layers=metadata(reader, arch + "block_count"),
-        num_attention_heads=metadata(reader, arch + "attention.head_count"),
-        num_key_value_heads=metadata(reader, arch + "attention.head_count_kv"),
-        head_dim=metadata(reader, arch + "attention.key_length"),
-        query_pre_attn_scalar=metadata(reader, arch + "attention.key_length"),
-        sliding_window=metadata(reader, arch + "attention.sliding_window"),
-        max_position_embeddings=metadata(reader, arch + "context_length"),
-        rms_norm_eps=1e-6,
-        attn_implementation="eager",
-        tie_word_embeddings=True,
-    )
-    state = {}
-    for tensor in reader.tensors:
-        weight = torch.from_numpy(np.array(dequantize(tensor.data, tensor.tensor_type), dtype=np.float32))
-        parts = tensor.name.split(".")
-        if tensor.name == "token_embd.weight":
-            name = "model.embed_tokens.weight"
-            state["lm_head.weight"] = weight
-        elif tensor.name == "output_norm.weight":
-            name = "model.norm.weight"
-        else:
-            name = f"model.layers.{parts[1]}.{HF_NAMES[parts[2]]}.weight"
-        # GGUF stores 1 + w for norms, transformers w.
-        state[name] = weight - 1 if tensor.name.endswith("norm.weight") else weight
-    model = Gemma3ForCausalLM(config).float().eval()
-    model.load_state_dict(state)
+def build_model(path: Path) -> Gemma3ForCausalLM:
+    """The reference: weights of the file dequantised, float32, plain attention."""
+    model = backbone.load(path).model
+    model.set_attn_implementation("eager")
     return model
 
 
@@ -196,7 +149,7 @@ def main() -> int:
     texts = TEXTS if args.texts == 0 else TEXTS[:: max(1, len(TEXTS) // args.texts)]
     tokens = tokenize(args.driver, args.model, texts)
     yes, no = (line[1] for line in tokenize(args.driver, args.model, ["Yes", "No"]))
-    model = build_model(GGUFReader(args.model))
+    model = build_model(Path(args.model))
     vocabulary = model.config.vocab_size
     modes = ["reference", "default"] if args.mode == "both" else [args.mode]
     engines = {m: Engine(args.driver, args.model, args.threads, m, args.instruction_set) for m in modes}

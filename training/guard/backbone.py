@@ -8,13 +8,11 @@ to what it will see.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import sentencepiece
 import torch
 from gguf import GGUFReader
@@ -22,8 +20,6 @@ from gguf.quants import dequantize
 from sentencepiece import sentencepiece_model_pb2
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 from transformers.models.gemma3.modeling_gemma3 import Gemma3RotaryEmbedding
-
-Floats = npt.NDArray[np.float32]
 
 BOS = 2
 
@@ -56,37 +52,6 @@ class Backbone:
         """Token ids without BOS; a control string in the text stays ordinary text."""
         return list(self.tokenizer.EncodeAsIds(text))
 
-    @torch.inference_mode()
-    def means(self, batch: Sequence[Sequence[int]], layers: Sequence[int]) -> Floats:
-        """[rows, layers, hidden]: mean over a text's tokens of the residual stream after so many layers.
-
-        `batch` holds token ids without BOS; BOS is put in front of the input and left out of the mean. Rows are
-        padded on the right, where a causal model does not look, so no mask is needed.
-        """
-        longest = max(len(row) for row in batch)
-        ids = torch.zeros((len(batch), longest + 1), dtype=torch.long)
-        weight = torch.zeros((len(batch), longest + 1, 1))
-        for index, row in enumerate(batch):
-            ids[index, 0] = BOS
-            ids[index, 1 : len(row) + 1] = torch.tensor(row)
-            weight[index, 1 : len(row) + 1] = 1.0 / len(row)
-        kept: dict[int, torch.Tensor] = {}
-        handles = []
-        for layer in layers:
-
-            def keep(_module: Any, _args: Any, output: Any, layer: int = layer) -> None:
-                hidden = output[0] if isinstance(output, tuple) else output
-                kept[layer] = (hidden.float() * weight).sum(dim=1)
-
-            handles.append(self.model.model.layers[layer - 1].register_forward_hook(keep))
-        try:
-            self.model.model(input_ids=ids, use_cache=False)
-        finally:
-            for handle in handles:
-                handle.remove()
-        means: Floats = torch.stack([kept[layer] for layer in layers], dim=1).numpy()
-        return means
-
 
 def _tokenizer(reader: GGUFReader) -> sentencepiece.SentencePieceProcessor:
     messages: Any = sentencepiece_model_pb2  # generated at import, unknown to a type checker
@@ -109,13 +74,14 @@ def _tokenizer(reader: GGUFReader) -> sentencepiece.SentencePieceProcessor:
     return processor
 
 
-def load(path: Path, layers: int) -> Backbone:
-    """The first `layers` layers of the model in `path`, in float32."""
+def load(path: Path, layers: int | None = None) -> Backbone:
+    """The first `layers` layers (all of them) of the model in `path`, in float32."""
     reader = GGUFReader(path)
 
     def meta(key: str) -> Any:
         return reader.fields[f"gemma3.{key}"].contents()
 
+    layers = meta("block_count") if layers is None else layers
     config = Gemma3TextConfig(
         vocab_size=len(reader.fields["tokenizer.ggml.tokens"].data),
         hidden_size=meta("embedding_length"),
