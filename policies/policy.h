@@ -26,9 +26,8 @@ enum {
     POLICY_NO_CATEGORY = -2,
 };
 
-/* The twelve that every shipped head scores, in this order, are categories 0…11 of every policy (`unsafe`:
- * harm of any kind, whether or not one of the others names it); ids that
- * guidelines, lists or `categories:` define follow. */
+/* Categories 0…11 of every policy, in this order (`unsafe`: harm of any kind, whether or not one of the
+ * others names it); ids that guidelines, lists or `categories:` define follow. */
 extern const char *const policy_builtin_categories[];
 enum { POLICY_BUILTIN_CATEGORY_COUNT = 12 };
 
