@@ -227,12 +227,25 @@ class Evaluation(unittest.TestCase):
 
     def test_standard_input_and_limit(self) -> None:
         done = subprocess.run(
-            [BIN / "bucklerctl", "eval", "-", "--limit", "11", "--local", "--config", CONFIG, "--policy", "nowhere"],
+            [BIN / "bucklerctl", "eval", "-", "--limit", "11", "--local", "--config", CONFIG],
             input=self.set.read_text(), capture_output=True, text=True,
         )  # fmt: skip
         self.assertEqual(done.returncode, 0, done.stderr)
-        # An error is neither harmless nor harmful, and stands first.
-        self.assertTrue(done.stdout.startswith("errors: 11 of 11 rows  404 unknown_policy: 11"), done.stdout)
+        self.assertTrue(done.stdout.startswith("errors: 0 of 11 rows"), done.stdout)
+
+    def test_rows_that_were_not_judged_stand_first_and_are_in_no_figure(self) -> None:
+        done = run("eval", self.set, "--local", "--config", CONFIG, "--policy", "chat-prompt")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        prompts = sum(role == "user" for _, role, *_ in ROWS)
+        self.assertTrue(
+            done.stdout.startswith(f"errors: {len(ROWS) - prompts} of {len(ROWS)} rows"), done.stdout
+        )
+
+    def test_a_run_in_which_nothing_was_judged_fails(self) -> None:
+        for command in ("eval", "calibrate"):
+            done = run(command, self.set, "--local", "--config", CONFIG, "--policy", "nowhere")
+            self.assertEqual(done.returncode, 65, done.stderr)
+            self.assertIn(f"none of the {len(ROWS)} rows was judged (404 unknown_policy)", done.stderr)
 
 
 if __name__ == "__main__":

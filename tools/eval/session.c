@@ -57,6 +57,11 @@ int session_run(const char *what, const struct session_options *o, char **files,
     if (rc != 0) {
         return rc;
     }
+    if (ret->judged.errors == ret->judged.count) {
+        const char *code = json_object_iter_key(json_object_iter(ret->judged.error_codes));
+        return command_fail(EXIT_FAILED, "%s: none of the %zu rows was judged (%s)", what, ret->judged.count,
+                            code != NULL ? code : "no reply");
+    }
     ret->policy = judged_policy(&ret->judged, o->config);
     rc = report_new(&ret->rows, &ret->judged, ret->policy, &ret->report);
     return rc == 0 ? 0 : command_fail(EXIT_FAILED, "%s: the figures: %s", what, strerror(-rc));
