@@ -23,7 +23,6 @@
 #include "base/fd.h"
 #include "classifiers/head/card.h"
 #include "classifiers/head/ngrams.h"
-#include "classifiers/head/safetensors.h"
 #include "classifiers/head/weights.h"
 #include "classifiers/support.h"
 #include "classifiers/windows.h"
@@ -136,7 +135,7 @@ static int read_heads(struct head *head, const struct classifier_env *env, const
     CLEANUP(free_ptr) uint8_t *bytes = NULL;
     size_t size = 0;
     size_t features = (size_t)head->hidden * head->card.layer_count;
-    int rc = data_file(env, name, "heads.safetensors", SAFETENSORS_MAX_BYTES, &bytes, &size, ret_hex, reterr);
+    int rc = data_file(env, name, "heads.safetensors", HEAD_MAX_BYTES, &bytes, &size, ret_hex, reterr);
     if (rc != 0) {
         return rc;
     }

@@ -2,13 +2,16 @@
 #include "classifiers/head/weights.h"
 
 #include <errno.h>
+#include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/cursor.h"
+#include "base/safetensors.h"
 #include "classifiers/classifier.h"
 #include "classifiers/head/ngrams.h"
-#include "classifiers/head/safetensors.h"
 
 /* All rows of the file, as they are. */
 struct tensors {
@@ -25,6 +28,46 @@ static void tensors_deinit(struct tensors *t) {
     free(t->step);
 }
 
+/* The tensor of this type and shape; `columns` 0: one dimension. */
+static int find_tensor(const struct safetensors *file, const char *name, const char *type, size_t rows,
+                       size_t columns, const struct safetensors_entry **ret, struct error *reterr) {
+    const struct safetensors_entry *entry = safetensors_find(file, name);
+    if (entry == NULL) {
+        return error_set(reterr, CLASSIFIER_E_INVALID, "tensor %s is missing", name);
+    }
+    if (strcmp(entry->type, type) != 0) {
+        return error_set(reterr, CLASSIFIER_E_INVALID, "tensor %s is not %s", name, type);
+    }
+    bool fits = columns == 0 ? entry->dim_count == 1 && entry->dims[0] == rows
+                             : entry->dim_count == 2 && entry->dims[0] == rows && entry->dims[1] == columns;
+    if (!fits) {
+        return error_set(reterr, CLASSIFIER_E_INVALID,
+                         "tensor %s has not the shape that the card asks for (%zu, %zu)", name, rows,
+                         columns);
+    }
+    *ret = entry;
+    return 0;
+}
+
+static int read_f32(const struct safetensors *file, const char *name, size_t rows, size_t columns, float *out,
+                    struct error *reterr) {
+    const struct safetensors_entry *entry = NULL;
+    int rc = find_tensor(file, name, "F32", rows, columns, &entry, reterr);
+    if (rc != 0) {
+        return rc;
+    }
+    struct cursor c;
+    cursor_init(&c, entry->data, (size_t)entry->size);
+    for (size_t i = 0; i < entry->size / sizeof(float); i++) {
+        out[i] = cursor_f32(&c);
+        if (!isfinite(out[i])) {
+            return error_set(reterr, CLASSIFIER_E_INVALID, "tensor %s holds a value that is not finite",
+                             name);
+        }
+    }
+    return 0;
+}
+
 static int read_tensors(const struct safetensors *file, const struct card *card, size_t n, struct tensors *t,
                         struct error *reterr) {
     size_t rows = card->category_count;
@@ -38,14 +81,16 @@ static int read_tensors(const struct safetensors *file, const struct card *card,
         t->calibration == NULL || t->step == NULL) {
         return error_errno(reterr, ENOMEM, "no memory for a head");
     }
-    int rc = safetensors_f32(file, "weight", rows, n, t->weight, reterr);
-    rc = rc != 0 ? rc : safetensors_f32(file, "bias", rows, 0, t->bias, reterr);
-    rc = rc != 0 ? rc : safetensors_f32(file, "mean", n, 0, t->mean, reterr);
-    rc = rc != 0 ? rc : safetensors_f32(file, "scale", n, 0, t->scale, reterr);
-    rc = rc != 0 ? rc : safetensors_f32(file, "calibration", rows, 2, t->calibration, reterr);
+    int rc = read_f32(file, "weight", rows, n, t->weight, reterr);
+    rc = rc != 0 ? rc : read_f32(file, "bias", rows, 0, t->bias, reterr);
+    rc = rc != 0 ? rc : read_f32(file, "mean", n, 0, t->mean, reterr);
+    rc = rc != 0 ? rc : read_f32(file, "scale", n, 0, t->scale, reterr);
+    rc = rc != 0 ? rc : read_f32(file, "calibration", rows, 2, t->calibration, reterr);
     if (rc == 0 && card->ngrams) {
-        rc = safetensors_i8(file, "ngram_table", NGRAM_BUCKETS, rows, &t->table, reterr);
-        rc = rc != 0 ? rc : safetensors_f32(file, "ngram_step", rows, 0, t->step, reterr);
+        const struct safetensors_entry *table = NULL;
+        rc = find_tensor(file, "ngram_table", "I8", NGRAM_BUCKETS, rows, &table, reterr);
+        t->table = rc == 0 ? (const int8_t *)table->data : NULL;
+        rc = rc != 0 ? rc : read_f32(file, "ngram_step", rows, 0, t->step, reterr);
     }
     return rc;
 }
@@ -96,13 +141,13 @@ static int fold_table(const struct tensors *t, const struct card *card, const si
 int head_weights_read(const void *bytes, size_t size, const struct card *card, size_t features,
                       const size_t rows[], size_t count, struct head_weights *ret, struct error *reterr) {
     CLEANUP(tensors_deinit) struct tensors tensors = {0};
-    struct safetensors *file = NULL;
+    CLEANUP(safetensors_deinit) struct safetensors file = {0};
     *ret = (struct head_weights){.features = features, .count = count};
-    int rc = safetensors_open_memory(bytes, size, &file, reterr);
-    rc = rc != 0 ? rc : read_tensors(file, card, features, &tensors, reterr);
+    int rc = safetensors_read(bytes, size, &file, reterr);
+    rc = rc > 0 ? CLASSIFIER_E_INVALID : rc;
+    rc = rc != 0 ? rc : read_tensors(&file, card, features, &tensors, reterr);
     rc = rc != 0 ? rc : fold(&tensors, rows, ret, reterr);
     rc = rc != 0 ? rc : fold_table(&tensors, card, rows, ret, reterr);
-    (void)safetensors_free(file);
     if (rc != 0) {
         head_weights_deinit(ret);
     }

@@ -14,6 +14,8 @@
 #include "base/error.h"
 #include "classifiers/head/card.h"
 
+enum { HEAD_MAX_BYTES = 64 << 20 }; /* of heads.safetensors */
+
 struct head_weights {
     size_t features, count;
     double *weight; /* [features, count]: the sums of all categories run side by side; scale and mean are

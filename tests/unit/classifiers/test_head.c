@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/digest.h"
 #include "classifiers/head/card.h"
-#include "classifiers/head/safetensors.h"
+#include "classifiers/head/weights.h"
 #include "tests/lib/fake_engine.h"
 
 /* Two layers of hidden size 4, two categories. */
@@ -386,19 +386,17 @@ static void test_refuses_tensors_with_impossible_values(void **state) {
 }
 
 static int open_and_read(const void *bytes, size_t size) {
-    struct safetensors *file = NULL;
-    float out[ROWS * FEATURES];
+    const struct card card = {.category_count = ROWS};
+    const size_t rows[ROWS] = {0, 1};
+    struct head_weights weights;
     struct error error = {0};
     /* an exact allocation, so that a sanitizer sees a read of one byte too many */
     uint8_t *exact = malloc(size > 0 ? size : 1);
     assert_non_null(exact);
     memcpy(exact, bytes, size);
-    int rc = safetensors_open_memory(exact, size, &file, &error);
-    rc = rc != 0 ? rc : safetensors_f32(file, "weight", ROWS, FEATURES, out, &error);
-    rc = rc != 0 ? rc : safetensors_f32(file, "bias", ROWS, 0, out, &error);
-    rc = rc != 0 ? rc : safetensors_f32(file, "calibration", ROWS, 2, out, &error);
+    int rc = head_weights_read(exact, size, &card, FEATURES, rows, ROWS, &weights, &error);
     assert_true((rc == 0) == (error.text[0] == '\0'));
-    file = safetensors_free(file);
+    head_weights_deinit(&weights);
     free(exact);
     return rc;
 }
