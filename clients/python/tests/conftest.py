@@ -51,7 +51,7 @@ class Server:
         self._stop.send(b"")
         self._thread.join()
         self._stop.close(0)
-        # Closing alone returns before the listener removes its file, which may by then be another's.
+        # Closing alone leaves the listener's file for later, when it may be the next server's.
         self._context.term()
         self._thread = None
 
