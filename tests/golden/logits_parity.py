@@ -161,7 +161,7 @@ def main() -> int:
         for first in range(0, len(ids), CHUNK):
             theirs = model.lm_head(hidden[first : first + CHUNK])
             last = first + CHUNK >= len(ids)
-            for m, stream in zip(modes, streams):
+            for m, stream in zip(modes, streams, strict=True):
                 ours = next(stream)
                 totals[m].add(ours, theirs)
                 totals[m].add_yes_no(ours, theirs, yes, no, last)
