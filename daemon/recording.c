@@ -48,7 +48,8 @@ bool recording_start(struct request *r) {
         audit_unavailable(r, "the audit log cannot be written");
         return false;
     }
-    if (d->audit.ready && !send_record(r)) { /* else it is sent when audit is back */
+    /* What finds no audit is sent when audit is back. */
+    if (d->audit.ready && !send_record(r) && d->audit.ready) {
         audit_unavailable(r, "the audit log does not keep up");
         return false;
     }
@@ -86,7 +87,11 @@ void request_audit_back(struct daemon *d, uint64_t recovered_next) {
     struct request *r = d->records;
     while (r != NULL) {
         struct request *next = r->next_record;
-        if (!send_record(r)) {
+        bool sent = send_record(r);
+        if (!sent && !d->audit.ready) {
+            return; /* gone again: this one and the rest wait for the next life */
+        }
+        if (!sent) {
             unlink_record(r);
             audit_unavailable(r, "the audit log does not keep up");
             r->recorded = false;

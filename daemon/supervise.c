@@ -65,12 +65,14 @@ static void flush_queue(struct role *role) {
 }
 
 bool role_send(struct role *role, uint16_t type, uint64_t id, const void *body, size_t size) {
-    if (role->socket < 0) {
+    if (role->socket < 0 || role->source == NULL) {
         return false;
     }
     if (role->queue == NULL) {
         int rc = imsg_send(role->socket, type, id, body, size, NULL, 0);
         if (rc != -EAGAIN) {
+            /* A peer that is gone shows here before the loop tells of it. */
+            role->ready = role->ready && rc != -EPIPE;
             return rc == 0;
         }
     }
@@ -83,7 +85,7 @@ bool role_send(struct role *role, uint16_t type, uint64_t id, const void *body, 
     *role->queue_tail = queued;
     role->queue_tail = &queued->next;
     role->queue_length++;
-    return role->source != NULL && loop_set_events(role->source, EPOLLIN | EPOLLOUT) == 0;
+    return loop_set_events(role->source, EPOLLIN | EPOLLOUT) == 0;
 }
 
 static void on_socket(void *user, uint32_t events) {
@@ -105,6 +107,7 @@ static void on_socket(void *user, uint32_t events) {
             /* SIGCHLD brings the replacement; a role that only closed its socket is made to end. */
             (void)kill(role->pid, SIGKILL);
             role->source = loop_remove(role->source);
+            role->ready = false;
             return;
         }
         role->type->message(role->daemon, role, &message);

@@ -30,7 +30,7 @@ struct role {
     struct daemon *daemon;
     pid_t pid;      /* 0: not running */
     int socket;     /* -1: none */
-    bool ready;     /* it said so */
+    bool ready;     /* it said so, and is not known to be gone */
     bool wanted;    /* replace it when it dies */
     uint64_t epoch; /* counts its lives */
     uint64_t started_ns;
@@ -50,7 +50,8 @@ int role_start(struct role *role, struct error *reterr) MUST_CHECK;
 /* Kills it and forgets it. */
 void role_stop(struct role *role);
 
-/* Sends or queues; false when the role is not there or its queue is full. No descriptors travel this way. */
+/* Sends or queues; false when the role is not there (then it is not `ready` either) or its queue is full. No
+ * descriptors travel this way. */
 bool role_send(struct role *role, uint16_t type, uint64_t id, const void *body, size_t size);
 
 /* SIGCHLD: reaps everything that died. */

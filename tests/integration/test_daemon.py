@@ -329,6 +329,22 @@ class Crashes(unittest.TestCase):
         replies, daemon = self.run_with_kills("buckler-front")
         self.check(replies, daemon)
 
+    def test_records_wait_for_an_audit_whose_death_is_news(self) -> None:
+        """The core finds requests that are decided at once and a dead audit when it wakes up."""
+        with Daemon() as daemon, Client(daemon.endpoint) as client:
+            assert daemon.process is not None
+            self.assertEqual(client.text(HARMLESS)["status"], 200)
+            for life in range(3):
+                daemon.process.send_signal(signal.SIGSTOP)
+                os.kill(daemon.pids("buckler-audit")[0], signal.SIGKILL)
+                for i in range(50):
+                    header = {"op": "classify", "id": f"n{life}.{i}", "policy": "nowhere"}
+                    client.send(header | {"parts": [{"kind": "text"}]}, b"Good morning.")
+                daemon.process.send_signal(signal.SIGCONT)
+                replies = [client.receive(20000) for _ in range(50)]
+                self.assertEqual({r["status"] for r in replies if r is not None}, {404})
+                self.check([r for r in replies if r is not None], daemon)
+
 
 def wait_for(condition: Any) -> None:
     """Polls a condition that no event tells of (a line in a log), for at most a minute."""
