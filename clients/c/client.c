@@ -40,6 +40,7 @@ struct buckler_client {
     uint64_t breaks;          /* connections that broke so far */
     uint64_t breaks_at_send;  /* as of the last message that went out */
     uint64_t breaks_reported; /* by buckler_receive */
+    bool connected;           /* as far as the monitor told */
     bool refused;
     int64_t retry_at_ms;
     int pause_ms;
@@ -109,6 +110,7 @@ static int do_connect(struct buckler_client *client) {
         disconnect(client);
         return fail(client, BUCKLER_E_INVALID, "%s cannot be used: %s", client->server, zmq_strerror(number));
     }
+    client->connected = false;
     client->refused = false;
     return 0;
 }
@@ -123,7 +125,9 @@ static void hear_monitor(struct buckler_client *client) {
         memcpy(&number, event, sizeof number);
         if (number == ZMQ_EVENT_DISCONNECTED) {
             client->breaks++;
+            client->connected = false;
         } else if (number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+            client->connected = true;
             client->pause_ms = 0;
         } else if (number == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
             client->refused = true;
@@ -147,8 +151,9 @@ static int revive(struct buckler_client *client) {
     return do_connect(client);
 }
 
-/* Waits until the socket can be read (or written), more connections broke than `*known` (NULL: whatever
- * breaks), or the time is over. */
+/* Waits until the socket can be read (or written; 0: until there is a connection), more connections broke
+ * than
+ * `*known` (NULL: whatever breaks), or the time is over. */
 static int wait_for(struct buckler_client *client, short events, const uint64_t *known, int64_t until_ms) {
     for (;;) {
         zmq_pollitem_t items[2] = {{.socket = client->socket, .events = events},
@@ -158,7 +163,7 @@ static int wait_for(struct buckler_client *client, short events, const uint64_t 
         if (ready > 0 && (items[1].revents & ZMQ_POLLIN) != 0) {
             hear_monitor(client);
         }
-        if (ready > 0 && (items[0].revents & events) != 0) {
+        if ((ready > 0 && (items[0].revents & events) != 0) || (events == 0 && client->connected)) {
             return 0;
         }
         if (client->refused) {
@@ -254,6 +259,11 @@ static int send_frames(struct buckler_client *client, const char *json, const st
     while (rc == 0) {
         hear_monitor(client);
         client->breaks_at_send = client->breaks; /* what broke before does not concern this message */
+        /* A socket whose connection has just broken still takes messages for a moment, and loses them. */
+        if (!client->connected) {
+            rc = wait_for(client, 0, NULL, until_ms);
+            continue;
+        }
         if (zmq_send(client->socket, json, size, ZMQ_DONTWAIT | (parts > 0 ? ZMQ_SNDMORE : 0)) >= 0) {
             break;
         }

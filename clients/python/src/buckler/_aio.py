@@ -38,12 +38,14 @@ class AsyncClient:
         self._socket: zmq.asyncio.Socket | None = None
         self._monitor: zmq.asyncio.Socket | None = None
         self._health = _socket.Health()
+        self._connected = asyncio.Event()
 
     def _connect(self) -> zmq.asyncio.Socket:
         socket = self._context.socket(zmq.DEALER)
         _socket.set_options(socket, self.server, self._curve)
         monitor: Any = socket.get_monitor_socket(_socket.EVENTS)
         self._health = _socket.Health()
+        self._connected = asyncio.Event()
         socket.connect(self.server)
         self._socket, self._monitor = socket, monitor
         self._tasks = [
@@ -150,7 +152,7 @@ class AsyncClient:
         socket = self._socket or self._connect()
         future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self._open[request_id] = future
-        sending = asyncio.ensure_future(socket.send_multipart(frames))
+        sending = asyncio.ensure_future(self._send(socket, frames))
         try:
             waiting: set[asyncio.Future[Any]] = {sending, future}
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -164,6 +166,12 @@ class AsyncClient:
         finally:
             sending.cancel()
             self._open.pop(request_id, None)
+
+    async def _send(self, socket: zmq.asyncio.Socket, frames: list[bytes]) -> None:
+        # A socket whose connection has just broken still takes messages for a moment, and loses
+        # them.
+        await self._connected.wait()
+        await socket.send_multipart(frames)
 
     def _send_cancel(self, socket: zmq.asyncio.Socket, target: str) -> None:
         """Best effort: its reply finds nobody waiting and is dropped."""
@@ -191,6 +199,10 @@ class AsyncClient:
         while True:
             event = parse_monitor_message(await monitor.recv_multipart())["event"]
             self._health.hear(event)
+            if self._health.connected:
+                self._connected.set()
+            else:
+                self._connected.clear()
             if self._health.refused:
                 self._fail_open(self._health.error(self.server))
             elif event == zmq.EVENT_DISCONNECTED:

@@ -144,6 +144,11 @@ class Client:
         while True:
             self._hear()
             breaks = self._health.breaks
+            # A socket whose connection has just broken still takes messages for a moment, and
+            # loses them.
+            if not self._health.connected:
+                self._wait(0, until)
+                continue
             with contextlib.suppress(zmq.Again):
                 self._socket.send_multipart(frames, zmq.DONTWAIT)
                 return breaks
@@ -169,7 +174,8 @@ class Client:
 
     def _wait(self, events: int, until: float) -> None:
         poller = zmq.Poller()
-        poller.register(self._socket, events)
+        if events:
+            poller.register(self._socket, events)
         poller.register(self._monitor, zmq.POLLIN)
         left = until - time.monotonic()
         ready = dict(poller.poll(max(0, int(left * 1000 + 0.999))))

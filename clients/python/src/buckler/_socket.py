@@ -45,6 +45,7 @@ class Health:
 
     def __init__(self) -> None:
         self.breaks = 0
+        self.connected = False
         self.refused = False
         self._pause_s = 0.0
         self._retry_at = 0.0
@@ -52,7 +53,9 @@ class Health:
     def hear(self, event: int) -> None:
         if event == zmq.EVENT_DISCONNECTED:
             self.breaks += 1
+            self.connected = False
         elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self.connected = True
             self._pause_s = 0.0
         elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             self.refused = True
