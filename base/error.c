@@ -43,3 +43,13 @@ int error_prefix(struct error *e, const char *format, ...) {
     (void)snprintf(e->text + used, sizeof e->text - used, "%s", old);
     return e->code;
 }
+
+int error_recode(struct error *e, int code, int positive) {
+    if (code <= 0) {
+        return code;
+    }
+    if (e != NULL) {
+        e->code = positive;
+    }
+    return positive;
+}

@@ -10,6 +10,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 
+#define MUST_CHECK __attribute__((warn_unused_result))
+
 struct error {
     int code;       /* the returned number; 0 while nothing failed */
     char text[512]; /* one English sentence, never content of a client */
@@ -28,6 +30,8 @@ int error_errno(struct error *e, int number, const char *format, ...) __attribut
  * one. */
 int error_prefix(struct error *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-#define MUST_CHECK __attribute__((warn_unused_result))
+/* For `code` that another module returned: 0 and negative numbers stay, a positive one becomes the caller's
+ * own `positive`, in `e` too. */
+int error_recode(struct error *e, int code, int positive) MUST_CHECK;
 
 #endif

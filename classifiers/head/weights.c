@@ -144,7 +144,7 @@ int head_weights_read(const void *bytes, size_t size, const struct card *card, s
     CLEANUP(safetensors_deinit) struct safetensors file = {0};
     *ret = (struct head_weights){.features = features, .count = count};
     int rc = safetensors_read(bytes, size, &file, reterr);
-    rc = rc > 0 ? CLASSIFIER_E_INVALID : rc;
+    rc = error_recode(reterr, rc, CLASSIFIER_E_INVALID);
     rc = rc != 0 ? rc : read_tensors(&file, card, features, &tensors, reterr);
     rc = rc != 0 ? rc : fold(&tensors, rows, ret, reterr);
     rc = rc != 0 ? rc : fold_table(&tensors, card, rows, ret, reterr);

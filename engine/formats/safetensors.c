@@ -66,7 +66,7 @@ int tensors_open_safetensors_memory(const void *bytes, size_t size, struct tenso
     int r = safetensors_read(bytes, size, &directory, reterr);
 
     if (r != 0) {
-        return r > 0 ? ENGINE_E_FORMAT : r;
+        return error_recode(reterr, r, ENGINE_E_FORMAT);
     }
     for (size_t i = 0; i < directory.count; i++) {
         name_bytes += strlen(directory.entries[i].name) + 1;

@@ -42,6 +42,19 @@ static void test_a_prefix_to_no_error_object_is_still_a_failure(void **state) {
     assert_int_not_equal(error_prefix(NULL, "a.yaml: "), 0);
 }
 
+static void test_gives_only_a_positive_number_another_meaning(void **state) {
+    struct error e = {0};
+    (void)state;
+    (void)error_set(&e, 1, "not a file of this kind");
+    assert_int_equal(error_recode(&e, 1, 7), 7);
+    assert_int_equal(e.code, 7);
+    (void)error_errno(&e, ENOMEM, "it cannot be read");
+    assert_int_equal(error_recode(&e, -ENOMEM, 7), -ENOMEM);
+    assert_int_equal(e.code, -ENOMEM);
+    assert_int_equal(error_recode(NULL, 0, 7), 0);
+    assert_int_equal(error_recode(NULL, 3, 7), 7);
+}
+
 static void test_cuts_a_long_sentence_and_ends_it(void **state) {
     struct error e = {0};
     char text[1000];
@@ -62,6 +75,7 @@ int main(void) {
         cmocka_unit_test(test_appends_the_text_of_an_errno),
         cmocka_unit_test(test_puts_a_prefix_in_front),
         cmocka_unit_test(test_a_prefix_to_no_error_object_is_still_a_failure),
+        cmocka_unit_test(test_gives_only_a_positive_number_another_meaning),
         cmocka_unit_test(test_cuts_a_long_sentence_and_ends_it),
     };
     return cmocka_run_group_tests_name("base/error", tests, NULL, NULL);
