@@ -90,7 +90,9 @@ def pieces_of(reader):
     _, tokens = field(reader, "tokenizer.ggml.tokens")
     _, scores = field(reader, "tokenizer.ggml.scores")
     _, types = field(reader, "tokenizer.ggml.token_type")
-    return [(bytes(t).decode(), float(s[0]), int(y[0])) for t, s, y in zip(tokens, scores, types, strict=True)]
+    return [
+        (bytes(t).decode(), float(s[0]), int(y[0])) for t, s, y in zip(tokens, scores, types, strict=True)
+    ]
 
 
 def rebuild(pieces):
@@ -180,7 +182,9 @@ def main():
         if a != b:
             different += 1
             if different <= 5:
-                at = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+                at = next(
+                    (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
+                )
                 print(
                     f"differs at token {at}: {t!r}\n  ours   {a[at : at + 8]}\n  theirs {b[at : at + 8]}",
                     file=sys.stderr,
