@@ -199,7 +199,7 @@ def main() -> None:
 
     state = torch.load(arguments.run / "final.pt")
     grams = np.load(arguments.ngrams)
-    chosen = rows.choose(arguments.rows, arguments.written, SEED, second=True)
+    chosen = rows.choose(arguments.rows, arguments.written, SEED)
     left = gather(arguments.left_out, grams, {row.id: row for row in chosen})
     sums = fit_sums(left)
     figures_left = measure(left, probability(sums, left.neural, left.ngram))

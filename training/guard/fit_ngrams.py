@@ -34,11 +34,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
 
-    sample = rows.choose(arguments.rows, arguments.written, SEED, second=True)
+    sample = rows.choose(arguments.rows, arguments.written, SEED)
     known = {row.id for row in sample}
-    wide = sample + [
-        r for r in rows.choose(arguments.rows, arguments.written, SEED, FACTOR, second=True) if r.id not in known
-    ]
+    wide = sample + [r for r in rows.choose(arguments.rows, arguments.written, SEED, FACTOR) if r.id not in known]
     x = ngrams.matrix([row.text.encode()[:MOST_BYTES].decode(errors="ignore") for row in wide])
     target, weight = targets(wide)
     folds = np.array([row.fold for row in wide])

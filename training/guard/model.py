@@ -89,7 +89,6 @@ class Guard(nn.Module):
             config = LoraConfig(
                 r=RANK,
                 lora_alpha=RANK,
-                lora_dropout=dropout,
                 target_modules=list(PROJECTIONS),
                 layers_to_transform=list(range(FIRST_LORA, TAPS[-1])),
             )

@@ -82,17 +82,29 @@ SETS: dict[str, tuple[int, int]] = {
     "wiki_talk_context": (400, 2),
     "xquad_questions": (500, 0),
 }
-AUTHORED: dict[str, int] = {
-    "requests_en": 0,
-    "selfharm_sexual": 1,
-    "hate_harassment": 2,
-    "injection_jailbreak": 3,
-    "languages": 1,
-    "replies_stories": 0,
-}
-# Written after the first had been trained on, where it was weak.
-SECOND: dict[str, int] = {"requests_2": 0, "hate_2": 2, "languages_2": 1, "long_2": 3}
-WRITTEN = AUTHORED | SECOND
+# Our own, in rounds: each was written where the guard was weak that had been trained on those before it.
+ROUNDS: tuple[dict[str, int], ...] = (
+    {
+        "requests_en": 0,
+        "selfharm_sexual": 1,
+        "hate_harassment": 2,
+        "injection_jailbreak": 3,
+        "languages": 1,
+        "replies_stories": 0,
+    },
+    {"requests_2": 0, "hate_2": 2, "languages_2": 1, "long_2": 3},
+    {
+        "requests_3": 0,
+        "senses_3": 1,
+        "hate_3": 2,
+        "groups_3": 2,
+        "languages_3": 1,
+        "tongues_3": 3,
+        "everyday_3": 3,
+        "chat_3": 0,
+    },
+)
+WRITTEN = {name: fold for written in ROUNDS for name, fold in written.items()}
 FOLDS = 4
 
 
@@ -156,11 +168,11 @@ def authored(path: Path) -> Iterator[Row]:
         yield Row(identity, name, fold, text, prompt, labels, False, lang, f"{name}/{group}")
 
 
-def choose(folder: Path, written: Path, seed: int, factor: int = 1, *, second: bool = False) -> list[Row]:
+def choose(folder: Path, written: Path, seed: int, factor: int = 1, *, rounds: int = len(ROUNDS)) -> list[Row]:
     """The sample in random order: each set capped, and inside a set every kind of row as often as another, our own rows
     whole (`written`, a folder of *.tsv), and changed copies of some (augment.py). A kind is what a row is positive for,
     whether it is harmful, and its language. Rows that say nothing are left out, and so is a set that is not there.
-    `factor` lifts the caps; `second` adds the rows of SECOND."""
+    `factor` lifts the caps; of ROUNDS the first `rounds` are taken, and what is in none of them always."""
     rng = random.Random(seed)
     chosen: list[Row] = []
     for name, (cap, _) in sorted(SETS.items()):
@@ -179,8 +191,9 @@ def choose(folder: Path, written: Path, seed: int, factor: int = 1, *, second: b
                     taken += 1
                 if not kinds[kind]:
                     del kinds[kind]
+    later = {name for names in ROUNDS[rounds:] for name in names}
     for path in sorted(written.glob("*.tsv")):
-        if second or path.stem not in SECOND:
+        if path.stem not in later:
             chosen += authored(path)
     chosen += list(changed(chosen, rng))
     rng.shuffle(chosen)

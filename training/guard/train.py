@@ -30,10 +30,10 @@ from guard.targets import Floats, balance, targets
 BATCH_TOKENS = 2400
 LORA_RATE, HEAD_RATE = 2e-4, 1e-3
 SURROUNDED = 0.15  # of the second stage
-GENTLE = 0.5  # of the rates, in a run that goes on from another
 WARM_UP = 0.05
 AVERAGE = 0.995  # of the running mean of weights, a step
 CHECKPOINT_S = 240
+HELD, GLIMPSE = 4500, 600  # rows of the left-out fold that are judged: at the end, on the way
 SEED = 7
 
 
@@ -81,7 +81,7 @@ def standardise(guard: Guard, sample: Sample) -> None:
 
 
 class Run:
-    def __init__(self, guard: Guard, sample: Sample, steps: int) -> None:
+    def __init__(self, guard: Guard, sample: Sample, steps: int, rate: float) -> None:
         self.guard, self.sample, self.steps = guard, sample, steps
         target, weight = targets(sample.rows)
         self.target, self.weight = torch.from_numpy(target), torch.from_numpy(balance(target, weight))
@@ -89,8 +89,8 @@ class Run:
         head = list(guard.head.parameters())
         self.optimizer = torch.optim.AdamW(
             [
-                {"params": lora, "lr": LORA_RATE, "weight_decay": 0.01, "top": LORA_RATE},
-                {"params": head, "lr": HEAD_RATE, "weight_decay": 0.05, "top": HEAD_RATE},
+                {"params": lora, "lr": 0.0, "weight_decay": 0.01, "top": rate * LORA_RATE},
+                {"params": head, "lr": 0.0, "weight_decay": 0.05, "top": rate * HEAD_RATE},
             ]
         )
         self.average = {n: p.detach().clone() for n, p in guard.trained().items()}
@@ -131,7 +131,7 @@ class Run:
         os.replace(temporary, path)
 
     def begin(self, path: Path) -> None:
-        """From the averaged weights of another run, gently: what it learned shall stay."""
+        """From the averaged weights of another run."""
         state: dict[str, Any] = torch.load(path)
         self.guard.mean.copy_(state["mean"])
         self.guard.scale.copy_(state["scale"])
@@ -139,8 +139,6 @@ class Run:
             for name, p in self.guard.trained().items():
                 p.copy_(state["weights"][name])
                 self.average[name].copy_(p)
-        for part in self.optimizer.param_groups:
-            part["top"] *= GENTLE
 
     def load(self, path: Path) -> None:
         state: dict[str, Any] = torch.load(path)
@@ -202,11 +200,11 @@ def train(run: Run, held: Sample, glimpse: Sample, out: Path, epochs: float) -> 
 
 
 def stage_rows(chosen: list[rows.Row], stage: int) -> list[rows.Row]:
-    """0: all. 1: all but the second round of our own. 2: the second round, a sixth of the others so that they are not
+    """0: all. 1: all but the later rounds of our own. 2: the second round, a sixth of the others so that they are not
     forgotten, and of these again some between harmless sentences."""
     if stage != 2:
         return chosen
-    some = [row for i, row in enumerate(chosen) if row.set in rows.SECOND or i % 6 == 0]
+    some = [row for i, row in enumerate(chosen) if row.set in rows.ROUNDS[1] or i % 6 == 0]
     return some + list(rows.surrounded(some, SURROUNDED, random.Random(SEED)))
 
 
@@ -218,6 +216,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--leave-out", type=int, default=-1)
     parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--rate", type=float, default=1.0, help="factor of the learning rates")
     parser.add_argument("--start", type=Path, help="final.pt of a run to go on from, with other rows")
     parser.add_argument("--stage", type=int, default=0, choices=(0, 1, 2), help="which rows: see stage_rows")
     parser.add_argument("--frozen", action="store_true", help="heads alone")
@@ -228,16 +227,17 @@ def main() -> None:
     torch.manual_seed(SEED)
     random.seed(SEED)
     chosen = stage_rows(
-        rows.choose(arguments.rows, arguments.written, SEED, second=arguments.stage != 1), arguments.stage
+        rows.choose(arguments.rows, arguments.written, SEED, rounds=arguments.stage or len(rows.ROUNDS)),
+        arguments.stage,
     )
     guard = Guard(arguments.model, adapt=not arguments.frozen, dropout=0.1)
     sample = Sample(guard, [row for row in chosen if row.fold != arguments.leave_out])
     out_of = [row for row in chosen if row.fold == arguments.leave_out]
-    held, glimpse = Sample(guard, out_of), Sample(guard, out_of[:1500])
+    held, glimpse = Sample(guard, out_of[:HELD]), Sample(guard, out_of[:GLIMPSE])
     arguments.out.mkdir(parents=True, exist_ok=True)
     print(f"{len(sample.rows)} rows to learn from, {len(held.rows)} left out", flush=True)
     steps = int(arguments.epochs * len(sample.batches(SEED)))
-    run = Run(guard, sample, steps)
+    run = Run(guard, sample, steps, arguments.rate)
     if arguments.start is not None:
         run.begin(arguments.start)
     elif not (arguments.out / "checkpoint.pt").exists():
