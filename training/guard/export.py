@@ -117,23 +117,29 @@ def calibration_error(score: Floats, target: Floats, bins: int = 15) -> float:
 def measure(left: LeftOut, score: Floats) -> dict[str, Any]:
     """Figures of the sources that were left out, and thresholds from their harmless rows."""
     plain = np.array([not row.augmented for row in left.rows])
-    harmless = np.array([row.labels.get("unsafe") == 0 for row in left.rows]) & plain
+    published = np.array([row.set in rows.SETS for row in left.rows])  # our own are look-alikes nearly all
+    harmless = np.array([row.labels.get("unsafe") == 0 for row in left.rows]) & plain & published
     known = (left.weight[:, -1] > 0) & plain
-    sources = figures.by_source(left.rows, score[:, -1])
+    unsafe = score[:, -1]
+    sources = figures.by_source(left.rows, unsafe)
     thresholds = {
         key: {name: round(float(np.quantile(score[harmless, c], 1 - rate)), 4) for name, rate in TARGETS.items()}
         for c, key in enumerate(rows.OUTPUTS)
     }
     return {
         "au_prc_macro": round(figures.macro(sources), 4),
-        "ece_unsafe": round(calibration_error(score[known, -1], left.target[known, -1]), 4),
-        "sources": {name: {k: round(v, 4) for k, v in entry.items()} for name, entry in sources.items()},
-        "categories": {
-            key: {k: round(v, 4) for k, v in entry.items()}
-            for key, entry in figures.by_category(left.rows, score).items()
-        },
+        "au_prc_macro_published": round(figures.macro({n: e for n, e in sources.items() if n in rows.SETS}), 4),
+        "ece_unsafe": round(calibration_error(unsafe[known], left.target[known, -1]), 4),
+        "sources": rounded(sources),
+        "categories": rounded(figures.by_category(left.rows, score)),
+        "languages": rounded(figures.by_group(left.rows, unsafe, lambda row: row.lang)),
+        "roles": rounded(figures.by_group(left.rows, unsafe, lambda row: row.role)),
         "thresholds": thresholds,
     }
+
+
+def rounded(entries: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    return {name: {k: round(v, 4) for k, v in entry.items()} for name, entry in entries.items()}
 
 
 def save_adapter(weights: dict[str, torch.Tensor], folder: Path) -> str:

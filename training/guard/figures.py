@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -49,6 +50,25 @@ def by_source(rows: Sequence[Row], score: Floats) -> dict[str, dict[str, float]]
                 "harmful": float(counts[name][0]),
                 "au_prc": average_precision(truth[mine], value[mine]),
                 "auc": area(truth[mine], value[mine]),
+            }
+    return result
+
+
+def by_group(rows: Sequence[Row], score: Floats, group: Callable[[Row], str]) -> dict[str, dict[str, float]]:
+    """AU-PRC and AUC of `unsafe` over the rows of one language, say, whatever set they are of."""
+    members: dict[str, list[int]] = defaultdict(list)
+    for i, row in enumerate(rows):
+        if "unsafe" in row.labels and not row.augmented:
+            members[group(row)].append(i)
+    result: dict[str, dict[str, float]] = {}
+    for name, mine in sorted(members.items()):
+        truth = np.array([rows[i].labels["unsafe"] for i in mine], np.float32)
+        if FEWEST <= truth.sum() <= len(mine) - FEWEST:
+            result[name] = {
+                "rows": float(len(mine)),
+                "harmful": float(truth.sum()),
+                "au_prc": average_precision(truth, score[mine]),
+                "auc": area(truth, score[mine]),
             }
     return result
 

@@ -121,6 +121,7 @@ class Row:
     source: str
     augmented: str = ""
     inner: tuple[int, int] | None = None  # where the text proper lies in one that others surround
+    role: str = "user"
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -139,7 +140,18 @@ def published(path: Path) -> Iterator[Row]:
                 labels["unsafe"] = int(raw["unsafe"])
             prompt = raw.get("prompt", "") if raw["role"] == "assistant" else ""
             weak = bool(raw.get("weak"))
-            yield Row(str(raw["id"]), name, fold, raw["text"], prompt, labels, weak, raw["lang"], raw["source"])
+            yield Row(
+                str(raw["id"]),
+                name,
+                fold,
+                raw["text"],
+                prompt,
+                labels,
+                weak,
+                raw["lang"],
+                raw["source"],
+                role=raw["role"],
+            )
 
 
 def authored(path: Path) -> Iterator[Row]:
@@ -153,7 +165,7 @@ def authored(path: Path) -> Iterator[Row]:
         columns = line.split("\t")
         if len(columns) not in (5, 6):
             raise ValueError(f"{path}:{number}: {len(columns)} columns")
-        keys, _role, lang, _form, text, *rest = (column.strip() for column in columns)
+        keys, role, lang, _form, text, *rest = (column.strip() for column in columns)
         named = set() if keys == "-" else set(keys.split(","))
         if named - set(OUTPUTS):
             raise ValueError(f"{path}:{number}: {named - set(OUTPUTS)}")
@@ -165,7 +177,7 @@ def authored(path: Path) -> Iterator[Row]:
         prompt = rest[0].replace("\\n", "\n") if rest else ""
         identity = f"{name}:{number}"
         text = text.replace("\\n", "\n")
-        yield Row(identity, name, fold, text, prompt, labels, False, lang, f"{name}/{group}")
+        yield Row(identity, name, fold, text, prompt, labels, False, lang, f"{name}/{group}", role=role)
 
 
 def choose(folder: Path, written: Path, seed: int, factor: int = 1, *, rounds: int = len(ROUNDS)) -> list[Row]:
