@@ -104,6 +104,25 @@ def probability(sums: list[Sum], neural: Floats, ngram: Floats) -> Floats:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
+def carry_over(sums: list[Sum], left_out: list[Path], run: Path) -> list[Sum]:
+    """The sums for a run whose logits lie elsewhere and further apart than those that they were fitted on, by what both
+    say of the same rows (control.py)."""
+
+    def spread(folder: Path) -> tuple[Floats, Floats]:
+        logits = np.load(folder / "control.npz")["logits"]
+        return logits.mean(axis=0), logits.std(axis=0)
+
+    fitted = [spread(folder) for folder in left_out]
+    fitted_mean, fitted_spread = (np.mean([f[k] for f in fitted], axis=0) for k in (0, 1))
+    mean, own_spread = spread(run)
+    factor = fitted_spread / own_spread
+    offset = fitted_mean - factor * mean
+    return [
+        Sum(s.mix / float(a), s.slope * float(a), s.shift + s.slope * float(b))
+        for s, a, b in zip(sums, factor, offset, strict=True)
+    ]
+
+
 def calibration_error(score: Floats, target: Floats, bins: int = 15) -> float:
     which = np.minimum((score * bins).astype(int), bins - 1)
     total = 0.0
@@ -204,11 +223,13 @@ def main() -> None:
     arguments = parser.parse_args()
 
     state = torch.load(arguments.run / "final.pt")
-    grams = np.load(arguments.ngrams)
+    grams = dict(np.load(arguments.ngrams))  # an archive reads its file anew at each look
     chosen = rows.choose(arguments.rows, arguments.written, SEED)
     left = gather(arguments.left_out, grams, {row.id: row for row in chosen})
     sums = fit_sums(left)
     figures_left = measure(left, probability(sums, left.neural, left.ngram))
+
+    sums = carry_over(sums, arguments.left_out, arguments.run)
 
     arguments.out.mkdir(parents=True, exist_ok=True)
     adapter = save_adapter(state["weights"], arguments.out)

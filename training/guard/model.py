@@ -142,5 +142,14 @@ class Guard(nn.Module):
         logits: torch.Tensor = self.head(self.drop(x))
         return logits
 
+    def restore(self, path: Path) -> None:
+        """The averaged weights of a finished run."""
+        state: dict[str, Any] = torch.load(path)
+        self.mean.copy_(state["mean"])
+        self.scale.copy_(state["scale"])
+        with torch.no_grad():
+            for name, p in self.trained().items():
+                p.copy_(state["weights"][name])
+
     def trained(self) -> dict[str, torch.Tensor]:
         return {name: p for name, p in self.named_parameters() if p.requires_grad}

@@ -132,12 +132,9 @@ class Run:
 
     def begin(self, path: Path) -> None:
         """From the averaged weights of another run."""
-        state: dict[str, Any] = torch.load(path)
-        self.guard.mean.copy_(state["mean"])
-        self.guard.scale.copy_(state["scale"])
+        self.guard.restore(path)
         with torch.no_grad():
             for name, p in self.guard.trained().items():
-                p.copy_(state["weights"][name])
                 self.average[name].copy_(p)
 
     def load(self, path: Path) -> None:
