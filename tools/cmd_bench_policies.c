@@ -194,7 +194,7 @@ static int run(int argc, char **argv) {
         !command_number("--threads", threads_text, 0, 1024, &threads)) {
         return EXIT_USAGE;
     }
-    if (command_open_model(path, threads, false, &b.engine, &b.model) != 0) {
+    if (command_open_model(path, NULL, threads, false, &b.engine, &b.model) != 0) {
         return EXIT_FAILED;
     }
     rc = run_bench(&b, items, json != NULL);

@@ -117,16 +117,6 @@ static int answer(const struct arguments *a, struct engine *engine, struct engin
     return 0;
 }
 
-/* *ret stays NULL without an adapter. */
-static int adapt(const char *path, struct engine *engine, struct engine_model *base,
-                 struct engine_model **ret) {
-    struct error error = {0};
-    if (path == NULL || engine_adapter_open(engine, base, path, ret, &error) == 0) {
-        return 0;
-    }
-    return command_fail(EXIT_FAILED, "%s", error.text);
-}
-
 static int run(int argc, char **argv) {
     struct arguments a = {.threads = "0", .top = "10"};
     const struct option_value table[] = {{"--model", true, &a.model},     {"--lora", true, &a.lora},
@@ -149,13 +139,10 @@ static int run(int argc, char **argv) {
     }
     struct engine *engine = NULL;
     struct engine_model *model = NULL;
-    if (command_open_model(a.model, threads, a.reference != NULL, &engine, &model) != 0) {
+    if (command_open_model(a.model, a.lora, threads, a.reference != NULL, &engine, &model) != 0) {
         return EXIT_FAILED;
     }
-    struct engine_model *adapted = NULL;
-    rc = adapt(a.lora, engine, model, &adapted);
-    rc = rc == 0 ? answer(&a, engine, adapted != NULL ? adapted : model, top) : rc;
-    (void)engine_model_unref(adapted);
+    rc = answer(&a, engine, model, top);
     (void)engine_model_unref(model);
     (void)engine_free(engine);
     return rc;

@@ -59,7 +59,7 @@ static int run(int argc, char **argv) {
     }
     struct engine *engine = NULL;
     struct engine_model *model = NULL;
-    if (command_open_model(model_path, 1, true, &engine, &model) != 0) {
+    if (command_open_model(model_path, NULL, 1, true, &engine, &model) != 0) {
         return EXIT_FAILED;
     }
     CLEANUP(free_ptr) uint32_t *tokens = NULL;

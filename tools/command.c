@@ -142,17 +142,25 @@ int command_read(const char *path, size_t most, char **ret, size_t *ret_size, st
     return 0;
 }
 
-int command_open_model(const char *path, uint64_t threads, bool reference, struct engine **ret_engine,
-                       struct engine_model **ret_model) {
+int command_open_model(const char *path, const char *lora, uint64_t threads, bool reference,
+                       struct engine **ret_engine, struct engine_model **ret_model) {
     struct error error = {0};
     struct engine_options options = {.threads = (unsigned)threads, .reference = reference};
     struct engine *engine = NULL;
-    if (engine_open(&options, &engine, &error) != 0 ||
-        engine_model_open(engine, path, ret_model, &error) != 0) {
+    struct engine_model *base = NULL, *adapted = NULL;
+    int rc = engine_open(&options, &engine, &error);
+    rc = rc != 0 ? rc : engine_model_open(engine, path, &base, &error);
+    if (rc == 0 && lora != NULL) {
+        rc = engine_adapter_open(engine, base, lora, &adapted, &error);
+        (void)engine_model_unref(base);
+        base = NULL;
+    }
+    if (rc != 0) {
         (void)engine_free(engine);
         return command_fail(EXIT_FAILED, "%s", error.text);
     }
     *ret_engine = engine;
+    *ret_model = lora != NULL ? adapted : base;
     return 0;
 }
 

@@ -64,9 +64,10 @@ int command_read(const char *path, size_t most, char **ret, size_t *ret_size, st
 /* A finite decimal number in [least, most]; false after printing why. */
 bool command_decimal(const char *option, const char *text, double least, double most, double *ret);
 
-/* Opens an engine and one text model; prints why when it fails. */
-int command_open_model(const char *path, uint64_t threads, bool reference, struct engine **ret_engine,
-                       struct engine_model **ret_model);
+/* Opens an engine and one text model, with the adapter `lora` on top unless that is NULL; prints why when it
+ * fails. */
+int command_open_model(const char *path, const char *lora, uint64_t threads, bool reference,
+                       struct engine **ret_engine, struct engine_model **ret_model);
 
 /* A progress bar on standard error when that is a terminal; total 0: unknown. Call with done == total at the
  * end. */
