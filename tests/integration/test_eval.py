@@ -131,13 +131,8 @@ class Evaluation(unittest.TestCase):
         out = []
         for row, reply in zip(self.rows, self.replies, strict=True):
             label = row["unsafe"] if question == "unsafe" else row["labels"].get(question)
-            left_out = ("toxicity", "profanity") if question == "unsafe" else ()
             scores = [
-                s["score"]
-                for s in reply["scores"]
-                if s["state"] == "executed"
-                and s["category"] not in left_out
-                and question in ("unsafe", s["category"])
+                s["score"] for s in reply["scores"] if s["state"] == "executed" and s["category"] == question
             ]
             if label is not None:
                 out.append((max(scores), label))
@@ -168,8 +163,8 @@ class Evaluation(unittest.TestCase):
 
     def test_policy_thresholds_are_those_of_its_rules(self) -> None:
         thresholds = {q["name"]: q["threshold"] for q in self.figures["questions"]}
-        self.assertEqual(thresholds, {"unsafe": None, "hate_speech": 0.55, "self_harm": 0.5})
-        for name in ("hate_speech", "self_harm"):
+        self.assertEqual(thresholds, {"unsafe": 0.62, "hate_speech": 0.35, "self_harm": 0.47})
+        for name in thresholds:
             found = self.group("all")["questions"][name]["at_policy"]
             for key, value in at_threshold(self.samples(name), thresholds[name]).items():
                 self.assertAlmostEqual(found[key], value, 6, f"{name} {key}")
