@@ -258,7 +258,7 @@ void daemon_drain(struct daemon *d) {
 
 void daemon_deinit(struct daemon *d) {
     role_stop(&d->front);
-    role_stop(&d->audit);
+    role_finish(&d->audit); /* it signs a last checkpoint */
     d->decode = decode_pool_free(d->decode);
     if (d->request_count > 0) {
         _exit(d->exit_code); /* a drain that ran out of time: engine threads still use what would be freed */
