@@ -82,13 +82,13 @@ const char *segment_header_parse(const uint8_t bytes[SEGMENT_HEADER_BYTES], stru
     if (header.key_count > SEGMENT_MAX_KEYS || id_size == 0 || id_size >= NOTE_NAME_SIZE) {
         return "has a count or a length that is out of range";
     }
-    for (size_t i = header.key_count; i < SEGMENT_MAX_KEYS; i++) {
-        tidy = tidy && header.keys[i] == 0;
+    for (size_t i = 0; i < SEGMENT_MAX_KEYS; i++) {
+        tidy = tidy && (header.keys[i] != 0) == (i < header.key_count);
     }
     memcpy(header.log_id, id, id_size);
     if (!tidy || strlen(header.log_id) != id_size ||
         !is_zero(id + id_size, AT_CHECKSUM - AT_LOG_ID - id_size)) {
-        return "has bytes where there are none";
+        return "has bytes where there are none, or none where there are some";
     }
     *ret = header;
     return NULL;

@@ -94,8 +94,8 @@ static void test_refuses_headers_that_nobody_writes(void **state) {
     static const struct {
         size_t at;
         uint8_t value;
-    } changes[] = {{0, 'X'}, {8, 2},   {13, 0x20}, {72, 17}, {84, 1},  {140, 1},
-                   {144, 0}, {145, 1}, {150, 0},   {166, 1}, {4091, 1}};
+    } changes[] = {{0, 'X'}, {8, 2},   {13, 0x20}, {72, 17}, {72, 3},  {84, 1},
+                   {140, 1}, {144, 0}, {145, 1},   {150, 0}, {166, 1}, {4091, 1}};
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
         uint8_t bytes[SEGMENT_HEADER_BYTES];
         struct segment_header header = a_header();
