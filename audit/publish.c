@@ -36,7 +36,7 @@ static void forget(struct audit_log *log, size_t count, size_t bytes) {
 int publish_tiles(struct audit_log *log, struct error *reterr) {
     uint64_t durable = log->batch.size > 0 ? log->batch_first : log->next;
     uint64_t old = log->tiles.range.size;
-    size_t count = (size_t)(durable - old);
+    size_t count = durable > old ? (size_t)(durable - old) : 0;
     if (count == 0) {
         return 0;
     }

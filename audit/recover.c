@@ -69,6 +69,7 @@ static int restore(struct audit_log *log, uint64_t *ret_count, struct error *ret
     }
     reader = tile_reader_free(reader);
     rc = rc != 0 ? rc : audit_commit(log, reterr);
+    log->failed = true; /* again, until all of the opening is done */
     *ret_count = log->next - first;
     return rc > 0 ? AUDIT_E_TAMPERED : rc;
 }
