@@ -163,10 +163,11 @@ static int find_last(struct audit_log *log, struct slice published, struct slice
 static int read_last(struct audit_log *log, struct buf *published, char *space, struct slice *ret_note,
                      struct error *reterr) {
     struct stat info;
-    int rc = tile_get(&tile_io_kernel, log->directory_fd, "checkpoint", HISTORY_MAX_ENTRY_BYTES, published,
-                      reterr);
+    struct error why = {0};
+    int rc =
+        tile_get(&tile_io_kernel, log->directory_fd, "checkpoint", HISTORY_MAX_ENTRY_BYTES, published, &why);
     if (rc != 0 && rc != PROOF_E_MISSING) {
-        return rc < 0 ? rc : AUDIT_E_TAMPERED;
+        return error_set(reterr, rc < 0 ? rc : AUDIT_E_TAMPERED, "%s", why.text);
     }
     if (fstat(log->history_fd, &info) != 0) {
         return error_errno(reterr, errno, HISTORY_FILE " cannot be read");
@@ -230,10 +231,7 @@ int publish_open(struct audit_log *log, bool fresh, struct error *reterr) {
         return log->history_fd;
     }
     int rc = read_last(log, &published, space, &last, reterr);
-    if (rc == 0 && last.size == 0) {
-        rc =
-            fsync(log->directory_fd) != 0 ? error_errno(reterr, errno, HISTORY_FILE " cannot be created") : 0;
-    } else if (rc == 0) {
+    if (rc == 0 && last.size > 0) { /* the name of a new file becomes durable when that of the tiles does */
         rc = checkpoint_open(last.bytes, last.size, note_signer_key(log->signer), 1, NULL, &log->checkpoint,
                              reterr);
         rc = rc > 0 ? AUDIT_E_TAMPERED : rc;
