@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -271,6 +273,28 @@ class Lifecycle(unittest.TestCase):
             recorded = {r["request"] for r in daemon.verdict_records()}
             self.assertTrue({r["id"] for r in replies} <= recorded)
             self.assertEqual(daemon.records()[-1].get("event"), "stop")
+
+    def test_what_was_recorded_until_the_stop_is_signed(self) -> None:
+        """And a third party needs the folder and the verifier key, nothing else."""
+        with Daemon(tiny_config(), tiny()) as daemon, Client(daemon.endpoint) as client:
+            for _ in range(3):
+                client.text("hello")
+            self.assertEqual(daemon.stop(), 0)
+            log = daemon.state / "audit"
+            key = json.loads(subprocess.check_output([BIN / "bucklerctl", "audit", "key", "--json", log]))
+            self.assertEqual(os.stat(key["path"]).st_mode & 0o777, 0o600)
+            public = daemon.state / "published"
+            shutil.copytree(log, public)
+            shutil.rmtree(log)
+            os.unlink(key["path"])
+            command = [BIN / "buckler-verify", public, "--key", key["vkey"], "--json"]
+            report = json.loads(subprocess.check_output(command))
+            self.assertTrue(report["sound"])
+            self.assertEqual(report["covered"], report["records"])
+            shown = subprocess.check_output([BIN / "bucklerctl", "audit", "show", public], text=True)
+            events = [json.loads(line) for line in shown.splitlines()]
+            self.assertEqual([e["index"] for e in events], list(range(report["records"])))
+            self.assertEqual((events[0]["key"], events[-1]["event"]), (key["vkey"], "stop"))
 
 
 class Crashes(unittest.TestCase):
