@@ -5,13 +5,20 @@
  * whoever has the public key can prove what is in the log and that nothing was left out or changed:
  * buckler-audit(5).
  *
- * Messages (base/imsg.h), id = the core's number of the record:
- *   core → audit  AUDIT_CONFIGURE  directory, mode; the first message
- *   audit → core  AUDIT_READY      u64 next index, u64 recovered index, string log id. `recovered` is the
- * next index as found on disk, before this start wrote event records of its own core → audit  AUDIT_APPEND
- * payload: one canonical JSON object without the keys index and time audit → core  AUDIT_DURABLE    u64
- * index, after the fdatasync of its batch audit → core  AUDIT_FAILED     sentence; no record is accepted
- * afterwards, the process exits
+ * Messages (base/imsg.h), id = the core's number of the record.
+ *
+ * From the core:
+ * - AUDIT_CONFIGURE: directory, mode; the first message.
+ * - AUDIT_APPEND: one canonical JSON object without the keys index and time.
+ * - AUDIT_PROVE: u64 index of a durable record.
+ *
+ * To the core:
+ * - AUDIT_READY: u64 next index, u64 recovered index, string log id. `recovered` is the next index as found
+ * on disk, before this start wrote event records of its own.
+ * - AUDIT_DURABLE: u64 index, after the fdatasync of its batch.
+ * - AUDIT_PROOF: string leaf, string proof, as soon as a checkpoint covers the record; both empty when there
+ * is none to be had.
+ * - AUDIT_FAILED: sentence; no record is accepted afterwards, the process exits.
  */
 #ifndef BUCKLER_AUDIT_AUDIT_H
 #define BUCKLER_AUDIT_AUDIT_H
@@ -28,7 +35,9 @@ enum audit_message {
     AUDIT_READY,
     AUDIT_APPEND,
     AUDIT_DURABLE,
-    AUDIT_FAILED
+    AUDIT_FAILED,
+    AUDIT_PROVE,
+    AUDIT_PROOF,
 };
 
 enum audit_error {
@@ -50,6 +59,8 @@ enum {
 };
 
 struct audit_log;
+
+struct audit_proof;
 
 /* ---- writer (inside buckler-audit and tests) ---- */
 
@@ -80,6 +91,10 @@ int audit_commit(struct audit_log *log, struct error *reterr) MUST_CHECK;
  */
 int audit_publish(struct audit_log *log, struct error *reterr) MUST_CHECK;
 
+/* As audit_prove, in the log that is being written. */
+int audit_prove_own(const struct audit_log *log, uint64_t index, struct audit_proof *ret,
+                    struct error *reterr) MUST_CHECK;
+
 uint64_t audit_next_index(const struct audit_log *log);
 
 /* The next index as it was found (after a torn tail was cut), before the writer added event records of its
@@ -94,6 +109,16 @@ const char *audit_repaired(const struct audit_log *log);
 struct audit_log *audit_close(struct audit_log *log);
 
 /* ---- readers (tools, third parties) ---- */
+
+struct audit_proof {
+    char leaf[65]; /* of the record, in hexadecimal */
+    char *text;    /* C2SP tlog-proof@v1 */
+};
+
+/* That record `index` is in the tree of the last checkpoint. AUDIT_E_GAP when that does not cover it yet. */
+int audit_prove(const char *directory, uint64_t index, struct audit_proof *ret,
+                struct error *reterr) MUST_CHECK;
+void audit_proof_deinit(struct audit_proof *proof);
 
 /* The verifier key that the log's writer left in the directory. Whoever could change the log could change it
  * too: keep a copy elsewhere. */

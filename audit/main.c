@@ -22,6 +22,7 @@
 #include "audit/audit.h"
 #include "audit/confine.h"
 #include "base/buf.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/cursor.h"
 #include "base/fd.h"
@@ -33,6 +34,13 @@ struct acknowledgement {
     uint64_t id, index;
 };
 
+/* A proof that the core waits for. */
+struct wish {
+    uint64_t id, index;
+};
+
+enum { MAX_WISHES = 1024 };
+
 struct writer {
     struct log log;
     struct loop *loop;
@@ -42,6 +50,8 @@ struct writer {
     uint8_t *space; /* IMSG_SPACE_BYTES */
     struct acknowledgement waiting[AUDIT_MAX_BATCH_RECORDS];
     size_t waiting_count, waiting_sent;
+    struct wish wishes[MAX_WISHES];
+    size_t wish_count;
     int exit_code;
 };
 
@@ -87,7 +97,65 @@ static void acknowledge(struct writer *w) {
     }
 }
 
+static void arm(struct writer *w) {
+    if (!w->timer_armed) {
+        loop_arm(w->timer, clock_monotonic_ns() + AUDIT_CHECKPOINT_MS * 1000000ull);
+        w->timer_armed = true;
+    }
+}
+
+/* 0, -EAGAIN when there is no room in the socket, or another error. `proof` NULL: there is none. */
+static int send_proof(uint64_t id, const struct audit_proof *proof) {
+    struct buf body = {0};
+    buf_string(&body, proof == NULL ? "" : proof->leaf);
+    buf_string(&body, proof == NULL ? "" : proof->text);
+    int rc = body.failed ? -ENOMEM : imsg_send(SPAWN_FD, AUDIT_PROOF, id, body.bytes, body.size, NULL, 0);
+    buf_deinit(&body);
+    return rc;
+}
+
+/* Sends the proofs of what the last checkpoint covers; the others wait for the next one. */
+static void answer_wishes(struct writer *w) {
+    size_t kept = 0;
+    for (size_t i = 0; i < w->wish_count; i++) {
+        CLEANUP(audit_proof_deinit) struct audit_proof proof = {0};
+        struct error error = {0};
+        int rc = audit_prove_own(w->audit, w->wishes[i].index, &proof, &error);
+        rc = rc != 0 ? rc : send_proof(w->wishes[i].id, &proof);
+        if (rc == AUDIT_E_GAP || rc == -EAGAIN || rc == -ENOBUFS) {
+            w->wishes[kept++] = w->wishes[i];
+        } else if (rc != 0) {
+            log_warning(&w->log, "audit-proof", "record %llu: %s", (unsigned long long)w->wishes[i].index,
+                        error.text);
+            (void)!send_proof(w->wishes[i].id, NULL);
+        }
+    }
+    w->wish_count = kept;
+    if (kept > 0) {
+        arm(w);
+    }
+}
+
+static int take_wish(struct writer *w, const struct imsg *message, struct error *reterr) {
+    struct cursor c;
+    cursor_init(&c, message->body, message->body_size);
+    uint64_t index = cursor_u64(&c);
+    if (!cursor_done(&c) || index >= audit_next_index(w->audit)) {
+        return error_set(reterr, -EPROTO, "the core asked for a proof that cannot be");
+    }
+    if (w->wish_count == MAX_WISHES) {
+        (void)!send_proof(message->id, NULL);
+        return 0;
+    }
+    w->wishes[w->wish_count++] = (struct wish){message->id, index};
+    arm(w);
+    return 0;
+}
+
 static int take(struct writer *w, const struct imsg *message, struct error *reterr) {
+    if (message->type == AUDIT_PROVE) {
+        return take_wish(w, message, reterr);
+    }
     if (message->type != AUDIT_APPEND) {
         return error_set(reterr, -EPROTO, "the core sent message %u, which has no place here", message->type);
     }
@@ -137,9 +205,8 @@ static void on_socket(void *user, uint32_t events) {
         fail(w, &commit_error);
         return;
     }
-    if (w->waiting_count > 0 && !w->timer_armed) {
-        loop_arm(w->timer, clock_monotonic_ns() + AUDIT_CHECKPOINT_MS * 1000000ull);
-        w->timer_armed = true;
+    if (w->waiting_count > 0) {
+        arm(w);
     }
     acknowledge(w);
     if (rc == -EPIPE) {
@@ -155,7 +222,9 @@ static void on_timer(void *user) {
     w->timer_armed = false;
     if (audit_publish(w->audit, &error) != 0) {
         fail(w, &error);
+        return;
     }
+    answer_wishes(w);
 }
 
 /* ---- the start ---- */

@@ -72,6 +72,8 @@ struct request {
     struct policy_decision decision;
     bool recorded, durable;
     uint64_t audit_index;
+    char proof_leaf[65]; /* with `proof` */
+    char *proof;         /* tlog-proof, malloc'ed; NULL: none */
 
     uint8_t idem_key[DIGEST_BYTES];
     bool idem_taken;    /* this request is the first with its key */
@@ -101,6 +103,7 @@ void request_durable(struct daemon *d, uint64_t number, uint64_t index);
 void request_audit_lost(struct daemon *d); /* audit will not come back */
 void request_audit_back(struct daemon *d,
                         uint64_t recovered_next); /* it came back with this many records on disk */
+void request_proof(struct daemon *d, uint64_t number, const char *leaf, const char *proof); /* "": none */
 void request_deadlines(struct daemon *d);         /* the earliest deadline passed */
 
 /* Fails a request with the status that belongs to the code; `detail` is for the client. Returns for use in
@@ -124,6 +127,13 @@ bool request_is_judged_now(const struct request *r);
 
 /* table.c: out of the table, and everything it owns. */
 void request_free(struct request *r);
+
+/* True while it waits for a proof of its record; request_proof_settled moves it on. */
+bool request_awaits_proof(const struct request *r);
+void request_proof_settled(struct request *r);
+
+/* recording.c: asks for the proof. False: there is nothing to wait for. */
+bool recording_prove(struct request *r);
 
 /* What `record` waited for is decided; in async mode the request may be as far as `release`. */
 void request_record_settled(struct request *r);

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -273,6 +274,24 @@ class Lifecycle(unittest.TestCase):
             recorded = {r["request"] for r in daemon.verdict_records()}
             self.assertTrue({r["id"] for r in replies} <= recorded)
             self.assertEqual(daemon.records()[-1].get("event"), "stop")
+
+    def test_a_proof_that_is_wanted_comes_with_the_verdict(self) -> None:
+        with Daemon(tiny_config(), tiny()) as daemon, Client(daemon.endpoint) as client:
+            self.assertNotIn("proof", client.text("hello")["audit"])
+            audit = client.text("hello again", want=["proof"])["audit"]
+            lines = audit["proof"].split("\n")
+            self.assertEqual(lines[:2], ["c2sp.org/tlog-proof@v1", f"index {audit['index']}"])
+            show = [BIN / "bucklerctl", "audit", "show", daemon.state / "audit", str(audit["index"])]
+            shown = subprocess.check_output(show)
+            record = b"{" + shown.rstrip().split(b",", 2)[2]
+            self.assertEqual(audit["leaf"], hashlib.sha256(b"\0" + record).hexdigest())
+            # The helper may die while the reply waits for it.
+            header = {"op": "classify", "id": "late", "parts": [{"kind": "text"}], "want": ["proof"]}
+            client.send(header, b"hello")
+            os.kill(daemon.pids("buckler-audit")[0], signal.SIGKILL)
+            reply = client.receive()
+            assert reply is not None
+            self.assertEqual((reply["id"], reply["audit"]["durable"]), ("late", True))
 
     def test_what_was_recorded_until_the_stop_is_signed(self) -> None:
         """And a third party needs the folder and the verifier key, nothing else."""

@@ -10,8 +10,10 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include "audit/proof/tlog_proof.h"
 #include "base/buf.h"
 #include "base/cursor.h"
+#include "base/digest.h"
 #include "base/spawn.h"
 
 #define PROGRAM BUCKLER_BINARY_DIR "/bin/buckler-audit"
@@ -199,6 +201,73 @@ static void test_every_acknowledged_record_survives_kill_9(void **state) {
     }
 }
 
+static void ask_proof(struct peer *peer, uint64_t id, uint64_t index) {
+    struct buf body = {0};
+    buf_u64(&body, index);
+    send_message(peer, AUDIT_PROVE, id, body.bytes, body.size);
+    buf_deinit(&body);
+}
+
+static void check_proof(const struct imsg *message, const struct note_key *key) {
+    char payload[64];
+    char leaf[65];
+    char text[4096];
+    char expected[65];
+    struct cursor c;
+    struct tree_hash hash;
+    struct checkpoint checkpoint;
+    uint64_t index = 0;
+    cursor_init(&c, message->body, message->body_size);
+    cursor_string(&c, leaf, sizeof leaf);
+    cursor_string(&c, text, sizeof text);
+    assert_true(cursor_done(&c));
+    (void)snprintf(payload, sizeof payload, "{\"id\":%llu}", (unsigned long long)message->id - 100);
+    assert_int_equal(tree_leaf(payload, strlen(payload), &hash), 0);
+    hex_encode(hash.bytes, sizeof hash.bytes, expected);
+    assert_string_equal(leaf, expected);
+    assert_int_equal(tlog_proof_verify(text, strlen(text), &hash, key, 1, NULL, &index, &checkpoint, NULL),
+                     0);
+    assert_int_equal(index, message->id - 100 + 1);
+}
+
+/* A proof is sent when a checkpoint covers the record, and it is one. */
+static void test_proves_records_to_whoever_has_the_key(void **state) {
+    struct peer peer;
+    struct note_key key;
+    char vkey[AUDIT_KEY_SIZE];
+    uint64_t recovered = 0;
+    start(&peer);
+    configure(&peer, *state, "before_reply");
+    (void)expect_ready(&peer, &recovered);
+    assert_int_equal(audit_key(*state, vkey, NULL), 0);
+    assert_int_equal(note_key_parse((struct slice){vkey, strlen(vkey)}, &key, NULL), 0);
+    for (uint64_t i = 0; i < 3; i++) {
+        send_record(&peer, i);
+        ask_proof(&peer, 100 + i, 1 + i);
+    }
+    unsigned proofs = 0;
+    for (unsigned messages = 0; messages < 6; messages++) {
+        struct imsg message;
+        assert_int_equal(receive(&peer, &message), 0);
+        if (message.type == AUDIT_PROOF) {
+            check_proof(&message, &key);
+            proofs++;
+        }
+    }
+    assert_int_equal(proofs, 3);
+    assert_int_equal(finish(&peer), 0);
+}
+
+static void test_refuses_to_prove_what_is_not_there(void **state) {
+    struct peer peer;
+    uint64_t recovered = 0;
+    start(&peer);
+    configure(&peer, *state, "before_reply");
+    (void)expect_ready(&peer, &recovered);
+    ask_proof(&peer, 1, 7);
+    expect_failed(&peer, "cannot be");
+}
+
 static void test_ignores_signals_meant_for_the_core(void **state) {
     struct peer peer;
     uint64_t recovered = 0;
@@ -322,6 +391,8 @@ int main(void) {
         PROGRAM_TEST(test_records_are_acknowledged_in_order_and_are_in_the_log),
         PROGRAM_TEST(test_records_without_a_listener_are_written_too),
         PROGRAM_TEST(test_every_acknowledged_record_survives_kill_9),
+        PROGRAM_TEST(test_proves_records_to_whoever_has_the_key),
+        PROGRAM_TEST(test_refuses_to_prove_what_is_not_there),
         PROGRAM_TEST(test_ignores_signals_meant_for_the_core),
         PROGRAM_TEST(test_runs_confined),
         PROGRAM_TEST(test_a_payload_that_is_not_canonical_fails_after_those_before_it),
