@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * One request on its way. All of it lives on the loop's thread; the engine sees its jobs only. It is freed
- * when its ten steps are done, which for a request that ended early is after the engine gave back the last
+ * when its eleven steps are done, which for a request that ended early is after the engine gave back the last
  * job.
  */
 #ifndef BUCKLER_DAEMON_REQUEST_H
@@ -80,7 +80,7 @@ struct request {
     const char *replay; /* the reply to the first request with the same idem key, in the arena */
     uint64_t replay_of; /* its audit index */
 
-    char *event_json;                        /* origin EVENT: the record itself; it has steps 8 to 10 only */
+    char *event_json;                        /* origin EVENT: the record itself; it has steps 8 to 11 only */
     void (*example_done)(struct request *r); /* origin EXAMPLE: instead of record and reply */
     void *user;
 };

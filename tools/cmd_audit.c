@@ -77,6 +77,34 @@ const struct command command_audit_key = {
     "  nobody can change it",
     print_key};
 
+static int print_proof(int argc, char **argv) {
+    const struct option_value table[] = {{NULL, false, NULL}};
+    int rest = 0;
+    uint64_t index = 0;
+    int rc = command_options(&command_audit_prove, argc, argv, table, &rest);
+    if (rc != 0) {
+        return rc;
+    }
+    if (rest >= argc || !command_number("INDEX", argv[rest], 0, UINT64_MAX, &index)) {
+        return rest < argc ? EXIT_USAGE
+                           : command_fail(EXIT_USAGE, "audit prove: which record? (give its index)");
+    }
+    struct error error = {0};
+    struct audit_proof proof = {0};
+    if (audit_prove(rest + 1 < argc ? argv[rest + 1] : standard, index, &proof, &error) != 0) {
+        return command_fail(EXIT_FAILED, "%s", error.text);
+    }
+    (void)fputs(proof.text, stdout);
+    audit_proof_deinit(&proof);
+    return 0;
+}
+
+const struct command command_audit_prove = {
+    "audit prove", "proof that a record is in the log",
+    "audit prove INDEX [DIR]\n"
+    "  prints a C2SP tlog-proof@v1: whoever has the record and the verifier key can check it offline",
+    print_proof};
+
 /* `index` and `time` beside the payload, which follows as it was hashed. */
 static int print_record(void *user, const struct audit_record *record) {
     (void)user;

@@ -23,6 +23,7 @@ struct command {
 };
 
 extern const struct command command_audit_key;
+extern const struct command command_audit_prove;
 extern const struct command command_audit_show;
 extern const struct command command_audit_verify;
 extern const struct command command_batch;

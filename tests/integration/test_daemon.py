@@ -285,6 +285,9 @@ class Lifecycle(unittest.TestCase):
             shown = subprocess.check_output(show)
             record = b"{" + shown.rstrip().split(b",", 2)[2]
             self.assertEqual(audit["leaf"], hashlib.sha256(b"\0" + record).hexdigest())
+            prove = [BIN / "bucklerctl", "audit", "prove", str(audit["index"]), daemon.state / "audit"]
+            again = subprocess.check_output(prove, text=True).split("\n")
+            self.assertEqual(again[:2], lines[:2])
             # The helper may die while the reply waits for it.
             header = {"op": "classify", "id": "late", "parts": [{"kind": "text"}], "want": ["proof"]}
             client.send(header, b"hello")
