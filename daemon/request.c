@@ -45,9 +45,9 @@ static enum step_result step_release(struct request *r);
 enum { STEP_RECORD_INDEX = 7, STEP_PROVE_INDEX };
 
 static const struct step steps[] = {
-    {"receive", step_receive}, {"admit", step_admit},   {"canonicalise", step_canonicalise},
-    {"plan", step_plan},       {"score", step_score},   {"interpret", step_interpret},
-    {"decide", step_decide},   {"record", step_record}, {"prove", step_prove},
+    {"receive", step_receive}, {"admit", step_admit},     {"canonicalise", step_canonicalise},
+    {"plan", step_plan},       {"score", step_score},     {"interpret", step_interpret},
+    {"decide", step_decide},   {"record", step_record},   {"prove", step_prove},
     {"reply", step_reply},     {"release", step_release},
 };
 

@@ -104,7 +104,7 @@ void request_audit_lost(struct daemon *d); /* audit will not come back */
 void request_audit_back(struct daemon *d,
                         uint64_t recovered_next); /* it came back with this many records on disk */
 void request_proof(struct daemon *d, uint64_t number, const char *leaf, const char *proof); /* "": none */
-void request_deadlines(struct daemon *d);         /* the earliest deadline passed */
+void request_deadlines(struct daemon *d); /* the earliest deadline passed */
 
 /* Fails a request with the status that belongs to the code; `detail` is for the client. Returns for use in
  * steps. */
