@@ -242,7 +242,9 @@ int publish_open(struct audit_log *log, bool fresh, struct error *reterr) {
     }
     rc = rc != 0 ? rc : cut_history(log, reterr);
     if (rc == 0 && last.size > 0 && last.bytes != (const char *)published.bytes) {
-        rc = put_checkpoint(log, last.bytes, last.size, reterr);
+        /* The writer that ended between the two perhaps did not sync the history. */
+        rc = fdatasync(log->history_fd) != 0 ? error_errno(reterr, errno, HISTORY_FILE ": fdatasync failed")
+                                             : put_checkpoint(log, last.bytes, last.size, reterr);
     }
     tile_writer_init(&log->tiles, &tile_io_kernel, log->directory_fd, &range);
     return rc;

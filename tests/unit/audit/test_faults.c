@@ -142,6 +142,18 @@ static void test_what_is_found_is_durable_before_it_is_reported(void **state) {
     log = audit_close(log);
 }
 
+static void test_a_checkpoint_that_is_made_good_is_durable_in_the_history_first(void **state) {
+    make_log(*state, 1, 1);
+    struct bytes old = scratch_read(*state, "checkpoint");
+    make_log(*state, 1, 1);
+    scratch_write(*state, "checkpoint", old.data, old.size);
+    forget();
+    struct audit_log *log = open_log(*state);
+    assert_string_equal(disk.order, "SFFS"); /* history, checkpoint and its folder, segment */
+    log = audit_close(log);
+    free(old.data);
+}
+
 static void test_writes_that_take_only_some_bytes_are_continued(void **state) {
     struct error error = {0};
     struct audit_report report;
@@ -289,6 +301,7 @@ int main(void) {
         FAULT_TEST(test_most_batches_find_their_space_allocated),
         FAULT_TEST(test_files_and_folder_are_durable_before_the_first_record),
         FAULT_TEST(test_what_is_found_is_durable_before_it_is_reported),
+        FAULT_TEST(test_a_checkpoint_that_is_made_good_is_durable_in_the_history_first),
         FAULT_TEST(test_writes_that_take_only_some_bytes_are_continued),
         FAULT_TEST(test_a_failed_sync_is_final_and_not_tried_again),
         FAULT_TEST(test_every_sync_of_a_checkpoint_must_succeed),
