@@ -9,6 +9,7 @@ and every checkpoint that was seen must still hold.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
@@ -60,6 +61,8 @@ def cycle(daemon: Daemon, rng: random.Random, number: int, ledger: dict[int, str
         daemon.process.send_signal(signal.SIGKILL)
         daemon.process.wait()
         daemon.process.stdout.close() if daemon.process.stdout else None
+        with open(daemon.state / "audit/LOCK", "rb") as lock:  # until the last helper is gone too
+            fcntl.flock(lock, fcntl.LOCK_EX)
         while (reply := client.receive(0)) is not None:  # what was on its way
             if reply["audit"]["durable"]:
                 ledger[reply["audit"]["index"]] = reply["id"]
