@@ -112,7 +112,8 @@ static unsigned char next_byte(const char **at, const char *end) {
     return (unsigned char)c;
 }
 
-int canonical_compare(const char *a, size_t a_size, const char *b, size_t b_size) {
+/* The order of keys: by the bytes that they stand for. */
+static int compare_keys(const char *a, size_t a_size, const char *b, size_t b_size) {
     const char *a_end = a + a_size;
     const char *b_end = b + b_size;
     while (a < a_end && b < b_end) {
@@ -182,7 +183,7 @@ static bool object(struct scan *s, unsigned depth) {
             return false;
         }
         m.key_size = (size_t)(s->at - m.key) - 1;
-        if (last.key != NULL && canonical_compare(last.key, last.key_size, m.key, m.key_size) >= 0) {
+        if (last.key != NULL && compare_keys(last.key, last.key_size, m.key, m.key_size) >= 0) {
             return fail(s, not_canonical);
         }
         if (!need(s, ':')) {

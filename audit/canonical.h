@@ -26,7 +26,4 @@ struct canonical_member {
 const char *canonical_check(const char *text, size_t size,
                             void (*member)(void *user, const struct canonical_member *member), void *user);
 
-/* The order of keys: by the bytes that they stand for. */
-int canonical_compare(const char *a, size_t a_size, const char *b, size_t b_size);
-
 #endif

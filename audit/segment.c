@@ -11,14 +11,14 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/fd.h"
+#include "base/cursor.h"
 
-enum { LINES_SPACE_BYTES = 4 * 65536, HEAD_BYTES = 86 };
-_Static_assert(LINES_SPACE_BYTES > 2 * RECORD_MAX_LINE_BYTES,
-               "a whole line always fits behind what is left over");
+/* At least one whole frame; more, so that a call to the kernel is worth its while. */
+enum { SPACE_BYTES = 512 * 1024 };
+_Static_assert(SPACE_BYTES > 2 * (FRAME_HEADER_BYTES + FRAME_MAX_PAYLOAD_BYTES), "a frame fits");
 
 static const char prefix[] = "audit-";
-static const char suffix[] = ".jsonl";
+static const char suffix[] = ".seg";
 
 void segment_name(uint64_t first, char out[SEGMENT_NAME_SIZE]) {
     (void)snprintf(out, SEGMENT_NAME_SIZE, "%s%012llu%s", prefix, (unsigned long long)first, suffix);
@@ -95,132 +95,145 @@ int segment_open(int directory_fd, const char *name, int flags, struct error *re
     return steal_fd(&fd);
 }
 
-/* ---- lines ---- */
-
-int lines_open(struct lines *lines, int fd) {
-    *lines = (struct lines){.fd = fd, .space = malloc(LINES_SPACE_BYTES)};
-    return lines->space == NULL ? -ENOMEM : 0;
-}
-
-void lines_close(struct lines *lines) {
-    free(lines->space);
-    *lines = (struct lines){.fd = -1};
-}
-
-/* Moves what is left to the front and reads behind it. 0, LINES_END at the end of the file, or -errno. */
-static int fill(struct lines *lines) {
-    memmove(lines->space, lines->space + lines->begin, lines->end - lines->begin);
-    lines->end -= lines->begin;
-    lines->begin = 0;
-    ssize_t got = 0;
-    do {
-        got = pread(lines->fd, lines->space + lines->end, LINES_SPACE_BYTES - lines->end,
-                    (off_t)(lines->next_offset + lines->end));
-    } while (got < 0 && errno == EINTR);
-    if (got < 0) {
-        return -errno;
-    }
-    lines->end += (size_t)got;
-    return got == 0 ? LINES_END : 0;
-}
-
-static void consume(struct lines *lines, size_t bytes) {
-    lines->begin += bytes;
-    lines->next_offset += bytes;
-}
-
-/* Forgets what is there up to and with the next newline. 0 when it was found. */
-static int skip_line(struct lines *lines) {
-    for (;;) {
-        char *from = lines->space + lines->begin;
-        char *newline = memchr(from, '\n', lines->end - lines->begin);
-        if (newline != NULL) {
-            consume(lines, (size_t)(newline - from) + 1);
-            return 0;
-        }
-        consume(lines, lines->end - lines->begin);
-        int rc = fill(lines);
-        if (rc != 0) {
-            return rc;
-        }
-    }
-}
-
-int lines_next(struct lines *lines, const char **ret_line, size_t *ret_size) {
-    if (lines->skipping) {
-        int rc = skip_line(lines);
-        if (rc != 0) {
-            return rc;
-        }
-        lines->skipping = false;
-    }
-    lines->offset = lines->next_offset;
-    lines->number++;
-    for (;;) {
-        size_t have = lines->end - lines->begin;
-        char *newline = memchr(lines->space + lines->begin, '\n', have);
-        size_t size = newline == NULL ? have : (size_t)(newline - lines->space) - lines->begin;
-        if (size > RECORD_MAX_LINE_BYTES) {
-            lines->skipping = true;
-            return LINES_TOO_LONG;
-        }
-        int rc = newline == NULL ? fill(lines) : 0;
-        if (newline != NULL || (rc == LINES_END && have > 0)) {
-            *ret_line = lines->space + lines->begin;
-            *ret_size = size;
-            consume(lines, newline == NULL ? size : size + 1);
-            return newline == NULL ? LINES_TORN : 0;
-        }
-        if (rc != 0) {
-            return rc;
-        }
-    }
-}
-
-/* ---- head ---- */
-
-int head_read(int directory_fd, struct head *ret, struct error *reterr) {
-    char text[HEAD_BYTES + 1];
-    uint8_t digest[DIGEST_BYTES];
-    unsigned long long next = 0;
-    CLEANUP(close_fd) int fd = segment_open(directory_fd, "head", O_RDONLY, reterr);
-    if (fd < 0) {
-        return fd;
-    }
-    ssize_t got = pread(fd, text, sizeof text, 0);
-    if (got < 0) {
-        return error_errno(reterr, errno, "head cannot be read");
-    }
-    *ret = (struct head){0};
-    if (got == HEAD_BYTES) {
-        char again[HEAD_BYTES + 1];
-        text[HEAD_BYTES] = '\0';
-        memcpy(ret->hash, text + 21, 64);
-        next = strtoull(text, NULL, 10);
-        (void)snprintf(again, sizeof again, "%020llu %s\n", next, ret->hash);
-        if (memcmp(again, text, HEAD_BYTES) == 0 && hex_decode(ret->hash, digest, sizeof digest)) {
-            hex_encode(digest, sizeof digest, again);
-            ret->next = next;
-            if (strcmp(again, ret->hash) == 0) {
-                return 0;
-            }
-        }
-    }
-    return error_set(reterr, AUDIT_E_TAMPERED, "head is not what the writer wrote");
-}
-
-int head_write(int fd, const struct chain *chain) {
-    char text[HEAD_BYTES + 1];
-    (void)snprintf(text, sizeof text, "%020llu %s\n", (unsigned long long)chain->next, chain->prev);
-    ssize_t put = 0;
-    do {
-        put = pwrite(fd, text, HEAD_BYTES, 0);
-    } while (put < 0 && errno == EINTR);
-    return put < 0 ? -errno : put == HEAD_BYTES ? 0 : -ENOSPC;
-}
-
 bool segment_writer_alive(int directory_fd) {
     CLEANUP(close_fd) int fd = openat(directory_fd, "LOCK", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
     return fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+/* ---- frames ---- */
+
+int segment_reader_open(struct segment_reader *reader, int fd) {
+    *reader = (struct segment_reader){.fd = fd, .space = malloc(SPACE_BYTES)};
+    return reader->space == NULL ? -ENOMEM : 0;
+}
+
+void segment_reader_close(struct segment_reader *reader) {
+    free(reader->space);
+    *reader = (struct segment_reader){.fd = -1};
+}
+
+/* Makes the bytes from `offset` on available, `want` of them unless the file ends before. */
+static int window(struct segment_reader *reader, uint64_t offset, size_t want, const uint8_t **ret_bytes,
+                  size_t *ret_size) {
+    uint64_t end = reader->space_offset + reader->space_size;
+    if (offset < reader->space_offset || offset > end || end - offset < want) {
+        size_t keep = offset < reader->space_offset || offset > end ? 0 : (size_t)(end - offset);
+        memmove(reader->space, reader->space + reader->space_size - keep, keep);
+        reader->space_offset = offset;
+        reader->space_size = keep;
+        while (reader->space_size < want) {
+            ssize_t got = pread(reader->fd, reader->space + reader->space_size,
+                                SPACE_BYTES - reader->space_size, (off_t)(offset + reader->space_size));
+            if (got < 0 && errno == EINTR) {
+                continue;
+            }
+            if (got < 0) {
+                return -errno;
+            }
+            if (got == 0) {
+                break;
+            }
+            reader->space_size += (size_t)got;
+        }
+    }
+    *ret_bytes = reader->space + (offset - reader->space_offset);
+    *ret_size = (size_t)(reader->space_offset + reader->space_size - offset);
+    return 0;
+}
+
+int segment_reader_header(struct segment_reader *reader, struct segment_header *ret, const char **ret_why) {
+    const uint8_t *bytes = NULL;
+    size_t have = 0;
+    int rc = window(reader, 0, SEGMENT_HEADER_BYTES, &bytes, &have);
+    if (rc < 0) {
+        return rc;
+    }
+    *ret_why = have < SEGMENT_HEADER_BYTES ? "is shorter than a header" : segment_header_parse(bytes, ret);
+    reader->offset = 0;
+    reader->next_offset = SEGMENT_HEADER_BYTES;
+    return *ret_why == NULL ? 0 : SEGMENT_BAD;
+}
+
+/* SEGMENT_END when there are only zeros from the offset on. */
+static int check_end(struct segment_reader *reader, const char **ret_why) {
+    const uint8_t *bytes = NULL;
+    size_t have = 0;
+    for (uint64_t at = reader->next_offset;; at += have) {
+        int rc = window(reader, at, SPACE_BYTES / 2, &bytes, &have);
+        if (rc < 0 || have == 0) {
+            return rc < 0 ? rc : SEGMENT_END;
+        }
+        if (bytes[0] != 0 || memcmp(bytes, bytes + 1, have - 1) != 0) {
+            *ret_why = "bytes follow the end of the data";
+            return SEGMENT_BAD;
+        }
+    }
+}
+
+/* The bytes of the frame at the offset, as far as its length lets itself be believed. */
+static int parse_at(struct segment_reader *reader, uint64_t offset, struct frame *ret, const char **ret_why) {
+    const uint8_t *bytes = NULL;
+    size_t have = 0;
+    int rc = window(reader, offset, FRAME_HEADER_BYTES, &bytes, &have);
+    if (rc < 0) {
+        return rc;
+    }
+    struct cursor c;
+    cursor_init(&c, bytes, have);
+    size_t length = cursor_u32(&c);
+    *ret_why = have < FRAME_HEADER_BYTES          ? "the frame is cut off"
+               : length == 0                      ? "there is no frame"
+               : length > FRAME_MAX_PAYLOAD_BYTES ? "the frame has an impossible length"
+                                                  : NULL;
+    if (*ret_why == NULL) {
+        rc = window(reader, offset, frame_bytes(length), &bytes, &have);
+        if (rc < 0) {
+            return rc;
+        }
+        *ret_why = have < frame_bytes(length) ? "the frame is cut off"
+                                              : frame_parse(bytes, frame_bytes(length), ret);
+    }
+    return *ret_why == NULL ? 0 : SEGMENT_BAD;
+}
+
+int segment_reader_next(struct segment_reader *reader, struct frame *ret, const char **ret_why) {
+    static const uint8_t zeros[4];
+    const uint8_t *bytes = NULL;
+    size_t have = 0;
+    reader->offset = reader->next_offset;
+    int rc = window(reader, reader->offset, FRAME_HEADER_BYTES, &bytes, &have);
+    if (rc < 0) {
+        return rc;
+    }
+    if (have == 0 || memcmp(bytes, zeros, have < 4 ? have : 4) == 0) {
+        return check_end(reader, ret_why);
+    }
+    rc = parse_at(reader, reader->offset, ret, ret_why);
+    if (rc == 0) {
+        reader->next_offset += frame_bytes(ret->size);
+    }
+    return rc;
+}
+
+int segment_reader_is_damage(struct segment_reader *reader, uint64_t missing) {
+    const uint8_t *bytes = NULL;
+    size_t have = 0;
+    struct frame frame;
+    const char *why = NULL;
+    uint64_t step = 8;
+    for (uint64_t at = reader->offset;; at += step) {
+        int rc = window(reader, at, FRAME_HEADER_BYTES, &bytes, &have);
+        if (rc < 0 || have < FRAME_HEADER_BYTES) {
+            return rc;
+        }
+        rc = parse_at(reader, at, &frame, &why);
+        if (rc < 0) {
+            return rc;
+        }
+        if (rc == 0 && frame.batch > missing) {
+            return 1;
+        }
+        step = rc == 0 ? frame_bytes(frame.size) : 8;
+    }
 }

@@ -1,25 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Append and commit. A batch is one write behind the durable bytes of the last segment and one fdatasync;
- * then the head moves. Nothing is retried after an error of the disk: the kernel reports a failed write-back
- * once and then calls the pages clean, so the only honest way on is to stop and to read back what is there.
+ * Append and commit. A batch is one write behind the durable bytes of the last segment and one fdatasync.
+ * Nothing is retried after an error of the disk: the kernel reports a failed write-back once and then calls
+ * the pages clean, so the only honest way on is to stop and to read back what is there.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
+#include "audit/history.h"
 #include "audit/log.h"
+#include "audit/record.h"
+#include "audit/signer.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fd.h"
 
-enum { MAX_PENDING_BYTES = 8 * AUDIT_MAX_BATCH_BYTES };
+enum {
+    MAX_PENDING_BYTES = 8 * AUDIT_MAX_BATCH_BYTES,
+    ALLOCATION_BYTES = 1024 * 1024,
+};
+
+#define DAY_NS (86400ull * 1000000000ull)
 
 static int open_directory(struct audit_log *log, const char *directory, struct error *reterr) {
     if (snprintf(log->directory, sizeof log->directory, "%s", directory) >= (int)sizeof log->directory) {
@@ -54,41 +62,57 @@ static int take_lock(struct audit_log *log, struct error *reterr) {
                                                          : 0;
 }
 
-static int record_opening(struct audit_log *log, const struct buf *torn, struct error *reterr) {
-    uint64_t index = 0;
-    int rc = 0;
-    if (log->chain.next == 0) {
-        uint8_t random[16];
-        char id[2 * sizeof random + 1];
-        CLEANUP(buf_deinit) struct buf payload = {0};
-        if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
-            return error_errno(reterr, errno, "no random numbers");
-        }
-        hex_encode(random, sizeof random, id);
-        record_created(&payload, id);
-        rc = payload.failed ? error_errno(reterr, ENOMEM, "no memory")
-                            : audit_append(log, payload.bytes, payload.size, &index, reterr);
-        memcpy(log->chain.log_id, id, sizeof id);
+/* The log's own key, for whoever has no better copy of it. */
+static int put_key(struct audit_log *log, const struct buf *key, struct error *reterr) {
+    CLEANUP(buf_deinit) struct buf old = {0};
+    int rc = tile_get(&tile_io_kernel, log->directory_fd, KEY_FILE, AUDIT_KEY_SIZE, &old, NULL);
+    if (rc == 0 && old.size == key->size && memcmp(old.bytes, key->bytes, key->size) == 0) {
+        return 0;
     }
-    if (rc == 0 && torn->size > 0) {
-        rc = audit_append(log, torn->bytes, torn->size, &index, reterr);
-    }
-    return rc != 0 ? rc : audit_commit(log, reterr);
+    return tile_put(&tile_io_kernel, log->directory_fd, KEY_FILE, key->bytes, key->size, reterr);
 }
 
-int audit_open(const char *directory, struct audit_log **ret, struct error *reterr) {
-    CLEANUP(buf_deinit) struct buf torn = {0};
+static int record_opening(struct audit_log *log, const struct buf *event, struct error *reterr) {
+    CLEANUP(buf_deinit) struct buf key = {0};
+    CLEANUP(buf_deinit) struct buf created = {0};
+    int rc = 0;
+    note_key_print(note_signer_key(log->signer), &key);
+    if (log->next == 0 && !key.failed) {
+        record_created(&created, audit_log_id(log), (const char *)key.bytes);
+        rc = log_add(log, created.bytes, created.size, true, reterr);
+    }
+    buf_append(&key, "\n", 1);
+    if (key.failed || created.failed) {
+        return error_errno(reterr, ENOMEM, "no memory");
+    }
+    rc = rc == 0 && event->size > 0 ? log_add(log, event->bytes, event->size, true, reterr) : rc;
+    rc = rc != 0 ? rc : audit_commit(log, reterr);
+    rc = rc != 0 ? rc : audit_publish(log, reterr);
+    return rc != 0 ? rc : put_key(log, &key, reterr);
+}
+
+int audit_open(const char *directory, const struct audit_options *options, struct audit_log **ret,
+               struct error *reterr) {
+    CLEANUP(segment_list_deinit) struct segment_list list = {0};
     struct audit_log *log = calloc(1, sizeof *log);
     if (log == NULL) {
         return error_errno(reterr, ENOMEM, "the audit log cannot be opened");
     }
-    log->directory_fd = log->lock_fd = log->head_fd = log->segment_fd = -1;
+    log->directory_fd = log->lock_fd = log->segment_fd = log->history_fd = -1;
+    log->failed = true; /* until it was recovered */
+    log->options = *options;
+    if (log->options.segment_bytes == 0) {
+        log->options.segment_bytes = AUDIT_SEGMENT_BYTES;
+    }
     int rc = open_directory(log, directory, reterr);
     if (rc == 0) {
         rc = take_lock(log, reterr);
-        rc = rc != 0 ? rc : recover_log(log, &torn, reterr);
-        rc = rc != 0 ? rc : record_opening(log, &torn, reterr);
-        if (rc != 0 && !log->failed) {
+        rc = rc != 0 ? rc : segment_list_read(log->directory_fd, &list, reterr);
+        bool fresh = list.count == 0 && faccessat(log->directory_fd, HISTORY_FILE, F_OK, 0) != 0;
+        rc = rc != 0 ? rc
+                     : error_recode(reterr, signer_open(directory, fresh, &log->signer, reterr),
+                                    AUDIT_E_UNREADABLE);
+        if (rc != 0) {
             (void)error_prefix(reterr, "%s: ", directory);
         }
     }
@@ -100,39 +124,20 @@ int audit_open(const char *directory, struct audit_log **ret, struct error *rete
     return 0;
 }
 
-int audit_append(struct audit_log *log, const void *payload, size_t size, uint64_t *ret_index,
-                 struct error *reterr) {
-    if (log->failed) {
-        return error_errno(reterr, EIO, "%s: the log failed before", log->directory);
-    }
-    if (log->batch.size > MAX_PENDING_BYTES) {
-        return error_errno(reterr, ENOBUFS, "%s: the batch is too large", log->directory);
-    }
-    size_t before = log->batch.size;
-    uint64_t index = log->chain.next;
-    struct record_link link = {
-        .index = index, .batch = before == 0 ? index : log->batch_first, .time_ns = clock_unix_ns()};
-    memcpy(link.prev, log->chain.prev, sizeof link.prev);
-    int rc = record_build(payload, size, &link, &log->batch, reterr);
-    uint8_t digest[DIGEST_BYTES];
-    if (rc == 0) {
-        rc = digest_sha256(log->batch.bytes + before, log->batch.size - before - 1, digest);
-        rc = rc < 0 ? error_errno(reterr, -rc, "%s", log->directory) : 0;
-    }
+int audit_recover(struct audit_log *log, struct error *reterr) {
+    CLEANUP(buf_deinit) struct buf event = {0};
+    int rc = recover_log(log, &event, reterr);
     if (rc != 0) {
-        log->batch.size = before;
-        log->batch.failed = false;
+        (void)error_prefix(reterr, "%s: ", log->directory);
         return rc;
     }
-    log->batch_first = link.batch;
-    log->chain.next = index + 1;
-    log->chain.batch = link.batch;
-    hex_encode(digest, sizeof digest, log->chain.prev);
-    *ret_index = index;
-    return 0;
+    log->failed = false;
+    rc = record_opening(log, &event, reterr);
+    log->failed = rc != 0;
+    return rc < 0 || rc == 0 ? rc : -EIO;
 }
 
-static int fail(struct audit_log *log, int number, const char *what, struct error *reterr) {
+int log_fail(struct audit_log *log, int number, const char *what, struct error *reterr) {
     log->failed = true;
     if (number == ENOSPC || number == EDQUOT || number == EFBIG) {
         (void)error_errno(reterr, number,
@@ -144,27 +149,109 @@ static int fail(struct audit_log *log, int number, const char *what, struct erro
     return error_errno(reterr, number, "%s: %s failed", log->directory, what);
 }
 
-/* The file is durable under its name before the first record goes into it. */
-static int new_segment(struct audit_log *log, struct error *reterr) {
-    char name[SEGMENT_NAME_SIZE];
-    segment_name(log->batch_first, name);
-    if (log->segment_fd >= 0 && fdatasync(log->head_fd) != 0) {
-        return fail(log, errno, "fdatasync of head", reterr);
+int log_add(struct audit_log *log, const void *payload, size_t size, bool fresh, struct error *reterr) {
+    uint64_t now = clock_unix_ns();
+    if (log->batch.size == 0) {
+        log->batch_first = log->next;
+        log->batch_time_ns = now;
+    }
+    const struct frame frame = {log->next, log->batch_first, now, payload, (uint32_t)size};
+    frame_build(&frame, &log->batch);
+    if (log->batch.failed) {
+        return log_fail(log, ENOMEM, "a record", reterr);
+    }
+    log->next++;
+    return fresh ? publish_remember(log, payload, size, reterr) : 0;
+}
+
+int audit_append(struct audit_log *log, const void *payload, size_t size, uint64_t *ret_index,
+                 struct error *reterr) {
+    if (log->failed) {
+        return error_errno(reterr, EIO, "%s: the log failed before", log->directory);
+    }
+    if (log->batch.size > MAX_PENDING_BYTES) {
+        return error_errno(reterr, ENOBUFS, "%s: the batch is too large", log->directory);
+    }
+    int rc = record_check(payload, size, reterr);
+    *ret_index = log->next;
+    return rc != 0 ? rc : log_add(log, payload, size, true, reterr);
+}
+
+/* What is finished is covered by a checkpoint, ends with its last frame, and is never written again. */
+static int finish_segment(struct audit_log *log, struct error *reterr) {
+    int rc = audit_publish(log, reterr);
+    if (rc != 0) {
+        return rc;
+    }
+    /* Not synced: zeros that come back behind the data mean nothing. */
+    if (ftruncate(log->segment_fd, (off_t)log->segment_bytes) != 0) {
+        return log_fail(log, errno, "ftruncate", reterr);
     }
     close_fd(&log->segment_fd);
-    log->segment_fd = segment_open(log->directory_fd, name, O_RDWR | O_CREAT | O_EXCL, reterr);
-    if (log->segment_fd < 0) {
-        return fail(log, -log->segment_fd, "creation of a file", reterr);
-    }
-    log->segment_bytes = 0;
-    if (fsync(log->segment_fd) != 0 || fsync(log->directory_fd) != 0) {
-        return fail(log, errno, "fsync", reterr);
-    }
+    log->segment_number++;
     return 0;
+}
+
+/* The file is durable under its name, with its header, before the first record goes into it. */
+static int new_segment(struct audit_log *log, struct error *reterr) {
+    static const char aside[] = "segment.new";
+    char name[SEGMENT_NAME_SIZE];
+    uint8_t bytes[SEGMENT_HEADER_BYTES];
+    const struct note_key *key = note_signer_key(log->signer);
+    struct segment_header header = {.number = log->segment_number,
+                                    .first = log->batch_first,
+                                    .created_ns = log->batch_time_ns,
+                                    .key_count = 1,
+                                    .keys = {key->id}};
+    memcpy(header.log_id, key->name, sizeof header.log_id);
+    int rc = tree_range_root(&log->tiles.range, &header.root);
+    if (rc != 0) {
+        return log_fail(log, -rc, "a root", reterr);
+    }
+    segment_header_build(&header, bytes);
+    segment_name(log->batch_first, name);
+    log->segment_fd = segment_open(log->directory_fd, aside, O_RDWR | O_CREAT | O_TRUNC, reterr);
+    if (log->segment_fd < 0) {
+        return log_fail(log, -log->segment_fd, "creation of a file", reterr);
+    }
+    rc = fd_write_all(log->segment_fd, bytes, sizeof bytes);
+    if (rc != 0 || fsync(log->segment_fd) != 0 ||
+        renameat(log->directory_fd, aside, log->directory_fd, name) != 0 || fsync(log->directory_fd) != 0) {
+        return log_fail(log, rc != 0 ? -rc : errno, "fsync", reterr);
+    }
+    log->segment_created_ns = header.created_ns;
+    log->segment_bytes = log->segment_allocated = sizeof bytes;
+    return 0;
+}
+
+/* Zeros in front of the writer, so that the next fdatasyncs have no metadata to bring along. A file system
+ * that cannot or has no room is no error here: the batch may still fit. */
+static void allocate(struct audit_log *log) {
+    static const uint8_t zeros[65536];
+    uint64_t end = log->segment_bytes + log->batch.size;
+    if (end <= log->segment_allocated) {
+        return;
+    }
+    uint64_t target = (end / ALLOCATION_BYTES + 1) * ALLOCATION_BYTES;
+    uint64_t at = log->segment_allocated;
+    if (target > log->options.segment_bytes ||
+        fallocate(log->segment_fd, 0, (off_t)at, (off_t)(target - at)) != 0) {
+        return;
+    }
+    while (at < target) {
+        size_t want = target - at < sizeof zeros ? (size_t)(target - at) : sizeof zeros;
+        ssize_t put = pwrite(log->segment_fd, zeros, want, (off_t)at);
+        if (put <= 0) {
+            return;
+        }
+        at += (uint64_t)put;
+    }
+    log->segment_allocated = target;
 }
 
 static int write_batch(struct audit_log *log) {
     size_t done = 0;
+    allocate(log);
     while (done < log->batch.size) {
         struct iovec part = {log->batch.bytes + done, log->batch.size - done};
         ssize_t put = pwritev(log->segment_fd, &part, 1, (off_t)(log->segment_bytes + done));
@@ -179,38 +266,51 @@ static int write_batch(struct audit_log *log) {
     return 0;
 }
 
+static bool must_rotate(const struct audit_log *log) {
+    bool full = log->segment_bytes > SEGMENT_HEADER_BYTES &&
+                log->segment_bytes + log->batch.size > log->options.segment_bytes;
+    bool next_day = log->batch_time_ns / DAY_NS > log->segment_created_ns / DAY_NS;
+    /* Records that come back from the bundles are in the tree already: no segment can begin among them. */
+    return (full || next_day) && log->batch_first >= log->tiles.range.size;
+}
+
 int audit_commit(struct audit_log *log, struct error *reterr) {
+    int rc = 0;
     if (log->failed) {
         return error_errno(reterr, EIO, "%s: the log failed before", log->directory);
     }
     if (log->batch.size == 0) {
         return 0;
     }
-    if (log->segment_fd < 0 ||
-        (log->segment_bytes > 0 && log->segment_bytes + log->batch.size > AUDIT_SEGMENT_BYTES)) {
-        int rc = new_segment(log, reterr);
-        if (rc != 0) {
-            return rc;
-        }
+    if (log->segment_fd >= 0 && must_rotate(log)) {
+        rc = finish_segment(log, reterr);
     }
-    int rc = write_batch(log);
+    if (rc == 0 && log->segment_fd < 0) {
+        rc = new_segment(log, reterr);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    rc = write_batch(log);
     if (rc != 0) {
         /* Nothing of it was acknowledged: take the part that was written back, so that no torn tail is left.
          * When even that fails, the next start cuts it. */
         (void)!ftruncate(log->segment_fd, (off_t)log->segment_bytes);
-        return fail(log, -rc, "the write", reterr);
+        return log_fail(log, -rc, "the write", reterr);
     }
     if (fdatasync(log->segment_fd) != 0) {
-        return fail(log, errno, "fdatasync", reterr);
+        return log_fail(log, errno, "fdatasync", reterr);
     }
     log->segment_bytes += log->batch.size;
+    if (log->segment_allocated < log->segment_bytes) {
+        log->segment_allocated = log->segment_bytes;
+    }
     buf_clear(&log->batch);
-    rc = head_write(log->head_fd, &log->chain);
-    return rc != 0 ? fail(log, -rc, "the write of head", reterr) : 0;
+    return publish_some(log, reterr);
 }
 
 uint64_t audit_next_index(const struct audit_log *log) {
-    return log->chain.next;
+    return log->next;
 }
 
 uint64_t audit_recovered_index(const struct audit_log *log) {
@@ -218,7 +318,7 @@ uint64_t audit_recovered_index(const struct audit_log *log) {
 }
 
 const char *audit_log_id(const struct audit_log *log) {
-    return log->chain.log_id;
+    return note_signer_key(log->signer)->name;
 }
 
 const char *audit_repaired(const struct audit_log *log) {
@@ -227,14 +327,17 @@ const char *audit_repaired(const struct audit_log *log) {
 
 struct audit_log *audit_close(struct audit_log *log) {
     if (log != NULL) {
-        if (log->head_fd >= 0 && !log->failed) {
-            (void)fdatasync(log->head_fd); /* an old head is legal; a newer one finds more */
+        if (!log->failed) {
+            (void)!audit_publish(log, NULL); /* the next start signs what was left */
         }
         close_fd(&log->segment_fd);
-        close_fd(&log->head_fd);
+        close_fd(&log->history_fd);
         close_fd(&log->lock_fd);
         close_fd(&log->directory_fd);
+        log->signer = note_signer_free(log->signer);
         buf_deinit(&log->batch);
+        buf_deinit(&log->fresh);
+        buf_deinit(&log->fresh_sizes);
         free(log);
     }
     return NULL;

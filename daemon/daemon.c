@@ -237,7 +237,10 @@ void daemon_drain_check(struct daemon *d) {
     }
     if (!d->stop_recorded) { /* the last record; its end calls this again */
         d->stop_recorded = true;
-        request_record_event(d, strdup("{\"event\":\"stop\",\"type\":\"event\"}"));
+        char event[96];
+        (void)snprintf(event, sizeof event, "{\"event\":\"stop\",\"time_ns\":%llu,\"type\":\"event\"}",
+                       (unsigned long long)clock_unix_ns());
+        request_record_event(d, strdup(event));
     }
     if (d->request_count == 0) {
         loop_stop(d->loop);
@@ -258,7 +261,7 @@ void daemon_drain(struct daemon *d) {
 
 void daemon_deinit(struct daemon *d) {
     role_stop(&d->front);
-    role_stop(&d->audit);
+    role_finish(&d->audit); /* it signs a last checkpoint */
     d->decode = decode_pool_free(d->decode);
     if (d->request_count > 0) {
         _exit(d->exit_code); /* a drain that ran out of time: engine threads still use what would be freed */

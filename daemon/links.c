@@ -106,6 +106,16 @@ static void audit_ready(struct daemon *d, struct role *role, struct imsg *messag
     daemon_advance(d);
 }
 
+static void audit_proof(struct daemon *d, struct imsg *message) {
+    struct cursor c;
+    char leaf[65];
+    char proof[8192];
+    cursor_init(&c, message->body, message->body_size);
+    cursor_string(&c, leaf, sizeof leaf);
+    cursor_string(&c, proof, sizeof proof);
+    request_proof(d, message->id, cursor_done(&c) ? leaf : "", cursor_done(&c) ? proof : "");
+}
+
 static void audit_message(struct daemon *d, struct role *role, struct imsg *message) {
     if (message->type == AUDIT_READY) {
         audit_ready(d, role, message);
@@ -116,6 +126,8 @@ static void audit_message(struct daemon *d, struct role *role, struct imsg *mess
         if (cursor_done(&c)) {
             request_durable(d, message->id, index);
         }
+    } else if (message->type == AUDIT_PROOF) {
+        audit_proof(d, message);
     } else if (message->type == AUDIT_FAILED) {
         char sentence[512];
         (void)snprintf(sentence, sizeof sentence, "%.*s", (int)message->body_size,

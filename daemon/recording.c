@@ -4,10 +4,12 @@
  * handed over, which is the order in which they are written; when audit dies, the list says what to send
  * again.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "audit/audit.h"
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "daemon/request.h"
 
@@ -77,7 +79,39 @@ void request_durable(struct daemon *d, uint64_t number, uint64_t index) {
     }
 }
 
+bool recording_prove(struct request *r) {
+    struct buf body = {0};
+    buf_u64(&body, r->audit_index);
+    bool sent = !body.failed && role_send(&r->daemon->audit, AUDIT_PROVE, r->number, body.bytes, body.size);
+    buf_deinit(&body);
+    return sent;
+}
+
+void request_proof(struct daemon *d, uint64_t number, const char *leaf, const char *proof) {
+    for (struct request *r = d->requests; r != NULL; r = r->next) {
+        if (r->number == number && request_awaits_proof(r)) {
+            (void)snprintf(r->proof_leaf, sizeof r->proof_leaf, "%s", leaf);
+            r->proof = proof[0] == '\0' ? NULL : strdup(proof);
+            request_proof_settled(r);
+            return;
+        }
+    }
+}
+
+/* Those who wait for a proof ask again, or go without. */
+static void prove_again(struct daemon *d) {
+    struct request *r = d->requests;
+    while (r != NULL) {
+        struct request *next = r->next;
+        if (request_awaits_proof(r) && !(d->audit.ready && recording_prove(r))) {
+            request_proof_settled(r);
+        }
+        r = next;
+    }
+}
+
 void request_audit_back(struct daemon *d, uint64_t recovered_next) {
+    prove_again(d);
     /* Records are written in the order in which they were handed over, so those that the dead process still
      * made durable are the first ones of the list. */
     while (d->records != NULL && d->audit_next_index < recovered_next) {
@@ -102,6 +136,7 @@ void request_audit_back(struct daemon *d, uint64_t recovered_next) {
 }
 
 void request_audit_lost(struct daemon *d) {
+    prove_again(d);
     while (d->records != NULL) {
         struct request *r = d->records;
         unlink_record(r);

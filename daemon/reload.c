@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "daemon/daemon.h"
 #include "daemon/request.h"
 
@@ -108,8 +109,9 @@ static void record_loaded(struct daemon *d, const struct generation *g) {
         (void)json_array_append_new(list, json_pack("{s:s, s:s}", "digest", g->policies[i].policy->digest,
                                                     "name", g->policies[i].policy->name));
     }
-    json_t *event = json_pack("{s:s, s:s, s:i, s:o}", "type", "event", "event", "policies_loaded",
-                              "generation", (int)g->number, "policies", list);
+    json_t *event =
+        json_pack("{s:s, s:s, s:i, s:o, s:I}", "type", "event", "event", "policies_loaded", "generation",
+                  (int)g->number, "policies", list, "time_ns", (json_int_t)clock_unix_ns());
     request_record_event(d, event != NULL ? json_dumps(event, JSON_COMPACT | JSON_SORT_KEYS) : NULL);
     json_decref(event);
 }

@@ -178,6 +178,11 @@ char *reply_json(const struct request *r) {
     set(reply, "audit",
         r->durable ? json_pack("{s:I, s:b}", "index", (json_int_t)r->audit_index, "durable", 1)
                    : json_pack("{s:b}", "durable", 0));
+    if (r->proof != NULL) {
+        json_t *audit = json_object_get(reply, "audit");
+        set(audit, "leaf", json_string(r->proof_leaf));
+        set(audit, "proof", json_string(r->proof));
+    }
     char *text = json_dumps(reply, JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS));
     json_decref(reply);
     return text;

@@ -2,7 +2,7 @@
  *
  * The life of one request: READ THIS FILE FIRST.
  *
- * Ten steps in one table, walked downwards by request_drive(). A step returns NEXT, WAIT (an event calls
+ * Eleven steps in one table, walked downwards by request_drive(). A step returns NEXT, WAIT (an event calls
  * request_continue and the request goes on with the next step), FAIL (request_fail has said why) or SETTLED
  * (an earlier request with the same `idem` key has the answer). FAIL and SETTLED jump to `record`: so every
  * request, good or bad, leaves exactly one audit record and gets exactly one reply, and the reply is sent
@@ -38,16 +38,17 @@ static enum step_result step_score(struct request *r);
 static enum step_result step_interpret(struct request *r);
 static enum step_result step_decide(struct request *r);
 static enum step_result step_record(struct request *r);
+static enum step_result step_prove(struct request *r);
 static enum step_result step_reply(struct request *r);
 static enum step_result step_release(struct request *r);
 
-enum { STEP_RECORD_INDEX = 7 };
+enum { STEP_RECORD_INDEX = 7, STEP_PROVE_INDEX };
 
 static const struct step steps[] = {
-    {"receive", step_receive}, {"admit", step_admit},   {"canonicalise", step_canonicalise},
-    {"plan", step_plan},       {"score", step_score},   {"interpret", step_interpret},
-    {"decide", step_decide},   {"record", step_record}, {"reply", step_reply},
-    {"release", step_release},
+    {"receive", step_receive}, {"admit", step_admit},     {"canonicalise", step_canonicalise},
+    {"plan", step_plan},       {"score", step_score},     {"interpret", step_interpret},
+    {"decide", step_decide},   {"record", step_record},   {"prove", step_prove},
+    {"reply", step_reply},     {"release", step_release},
 };
 
 enum { STEP_COUNT = sizeof steps / sizeof *steps };
@@ -497,7 +498,7 @@ static enum step_result step_decide(struct request *r) {
     return STEP_NEXT;
 }
 
-/* ---- 8 record, 9 reply, 10 release ---- */
+/* ---- 8 record, 9 prove, 10 reply, 11 release ---- */
 
 static enum step_result step_record(struct request *r) {
     stage_begin(r);
@@ -514,6 +515,19 @@ void request_record_settled(struct request *r) {
     } else {
         recheck_release(r);
     }
+}
+
+static enum step_result step_prove(struct request *r) {
+    bool wanted = r->origin == REQUEST_CLIENT && (r->in.want & IPC_WANT_PROOF) != 0 && r->durable;
+    return wanted && r->replay == NULL && recording_prove(r) ? STEP_WAIT : STEP_NEXT;
+}
+
+bool request_awaits_proof(const struct request *r) {
+    return r->waiting && r->step == STEP_PROVE_INDEX;
+}
+
+void request_proof_settled(struct request *r) {
+    request_continue(r);
 }
 
 static enum step_result step_reply(struct request *r) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * One request on its way. All of it lives on the loop's thread; the engine sees its jobs only. It is freed
- * when its ten steps are done, which for a request that ended early is after the engine gave back the last
+ * when its eleven steps are done, which for a request that ended early is after the engine gave back the last
  * job.
  */
 #ifndef BUCKLER_DAEMON_REQUEST_H
@@ -72,13 +72,15 @@ struct request {
     struct policy_decision decision;
     bool recorded, durable;
     uint64_t audit_index;
+    char proof_leaf[65]; /* with `proof` */
+    char *proof;         /* tlog-proof, malloc'ed; NULL: none */
 
     uint8_t idem_key[DIGEST_BYTES];
     bool idem_taken;    /* this request is the first with its key */
     const char *replay; /* the reply to the first request with the same idem key, in the arena */
     uint64_t replay_of; /* its audit index */
 
-    char *event_json;                        /* origin EVENT: the record itself; it has steps 8 to 10 only */
+    char *event_json;                        /* origin EVENT: the record itself; it has steps 8 to 11 only */
     void (*example_done)(struct request *r); /* origin EXAMPLE: instead of record and reply */
     void *user;
 };
@@ -101,7 +103,8 @@ void request_durable(struct daemon *d, uint64_t number, uint64_t index);
 void request_audit_lost(struct daemon *d); /* audit will not come back */
 void request_audit_back(struct daemon *d,
                         uint64_t recovered_next); /* it came back with this many records on disk */
-void request_deadlines(struct daemon *d);         /* the earliest deadline passed */
+void request_proof(struct daemon *d, uint64_t number, const char *leaf, const char *proof); /* "": none */
+void request_deadlines(struct daemon *d); /* the earliest deadline passed */
 
 /* Fails a request with the status that belongs to the code; `detail` is for the client. Returns for use in
  * steps. */
@@ -124,6 +127,13 @@ bool request_is_judged_now(const struct request *r);
 
 /* table.c: out of the table, and everything it owns. */
 void request_free(struct request *r);
+
+/* True while it waits for a proof of its record; request_proof_settled moves it on. */
+bool request_awaits_proof(const struct request *r);
+void request_proof_settled(struct request *r);
+
+/* recording.c: asks for the proof. False: there is nothing to wait for. */
+bool recording_prove(struct request *r);
 
 /* What `record` waited for is decided; in async mode the request may be as far as `release`. */
 void request_record_settled(struct request *r);

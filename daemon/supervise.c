@@ -2,10 +2,12 @@
 #include "daemon/supervise.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,7 +15,13 @@
 #include "base/spawn.h"
 #include "daemon/daemon.h"
 
-enum { FIRST_DELAY_MS = 20, LAST_DELAY_MS = 5000, YOUNG_MS = 2000, MESSAGES_PER_ROUND = 256 };
+enum {
+    FINISH_MS = 10000,
+    FIRST_DELAY_MS = 20,
+    LAST_DELAY_MS = 5000,
+    YOUNG_MS = 2000,
+    MESSAGES_PER_ROUND = 256
+};
 
 struct role_queued {
     struct role_queued *next;
@@ -150,6 +158,14 @@ void role_stop(struct role *role) {
         role->pid = 0;
     }
     disconnect(role);
+}
+
+void role_finish(struct role *role) {
+    if (role->pid > 0 && role->socket >= 0 && shutdown(role->socket, SHUT_WR) == 0) {
+        struct pollfd end = {.fd = role->socket}; /* POLLHUP comes unasked, when the last holder has closed */
+        (void)poll(&end, 1, FINISH_MS);
+    }
+    role_stop(role);
 }
 
 static void on_restart(void *user) {

@@ -50,6 +50,9 @@ int role_start(struct role *role, struct error *reterr) MUST_CHECK;
 /* Kills it and forgets it. */
 void role_stop(struct role *role);
 
+/* Closes our half of its socket and gives it time to end by itself; then as role_stop. */
+void role_finish(struct role *role);
+
 /* Sends or queues; false when the role is not there (then it is not `ready` either) or its queue is full. No
  * descriptors travel this way. */
 bool role_send(struct role *role, uint16_t type, uint64_t id, const void *body, size_t size);

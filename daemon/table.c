@@ -46,6 +46,7 @@ void request_free(struct request *r) {
     arena_deinit(&r->arena);
     r->generation = generation_unref(r->generation);
     free(r->event_json);
+    free(r->proof);
     free(r);
     daemon_drain_check(d);
 }

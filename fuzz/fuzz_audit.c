@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The log's line checker over foreign bytes, and three promises: canonical is what a JSON library reads and
- * writes again as the same bytes; a payload that the writer takes gives a line that readers take; a chain that
- * took a line does not take it again.
+ * The log's parsers over foreign bytes, and what they promise: canonical JSON is what a JSON library reads
+ * and writes again as the same bytes; a header, a frame and a signing key that were read give the same bytes
+ * when they are written again; entries of the history follow each other without a gap.
  */
 #include <jansson.h>
 #include <stdbool.h>
@@ -10,39 +10,66 @@
 #include <string.h>
 
 #include "audit/canonical.h"
-#include "audit/chain.h"
+#include "audit/frame.h"
+#include "audit/history.h"
+#include "audit/signer.h"
+#include "base/crc32c.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void check_chain(const uint8_t *data, size_t size) {
-    struct chain chain;
-    struct error error;
-    chain_start(&chain);
-    for (size_t at = 0; at < size;) {
-        const uint8_t *newline = memchr(data + at, '\n', size - at);
-        size_t length = newline == NULL ? size - at : (size_t)(newline - data) - at;
-        const char *line = (const char *)data + at;
-        if (chain_accept(&chain, line, length, &error) == 0 &&
-            chain_accept(&chain, line, length, &error) == 0) {
+/* Damage is found by checksums; what stands behind them shall be reached too. */
+static void check_header(const uint8_t *data, size_t size) {
+    uint8_t bytes[SEGMENT_HEADER_BYTES] = {0};
+    uint8_t again[SEGMENT_HEADER_BYTES];
+    struct segment_header header;
+    memcpy(bytes, data, size < sizeof bytes - 4 ? size : sizeof bytes - 4);
+    uint32_t checksum = crc32c(0, bytes, sizeof bytes - 4);
+    for (size_t i = 0; i < 4; i++) {
+        bytes[sizeof bytes - 4 + i] = (uint8_t)(checksum >> (8 * i));
+    }
+    if (segment_header_parse(bytes, &header) == NULL) {
+        segment_header_build(&header, again);
+        if (memcmp(again, bytes, sizeof bytes) != 0) {
             abort();
         }
-        at += length + 1;
     }
 }
 
-static void check_payload(const uint8_t *data, size_t size) {
-    struct buf out = {0};
-    struct record_link link = {.index = 5, .batch = 3, .time_ns = 1};
-    struct record_link again;
-    struct error error;
-    memset(link.prev, 'f', sizeof link.prev - 1);
-    if (record_build(data, size, &link, &out, &error) == 0) {
-        if (record_parse((const char *)out.bytes, out.size - 1, &again, NULL, &error) != 0 ||
-            again.index != 5 || memchr(out.bytes, '\n', out.size - 1) != NULL) {
+static void check_frame(const uint8_t *data, size_t size) {
+    struct frame frame;
+    struct buf again = {0};
+    if (frame_parse(data, size, &frame) == NULL) {
+        frame_build(&frame, &again);
+        if (again.size != size || memcmp(again.bytes, data, size) != 0) {
             abort();
         }
     }
-    buf_deinit(&out);
+    buf_deinit(&again);
+}
+
+static void check_history(const uint8_t *data, size_t size) {
+    struct slice rest = {(const char *)data, size};
+    struct slice note;
+    for (size_t used = 0; (used = history_entry(rest, &note)) > 0;) {
+        if (used > rest.size || note.bytes != rest.bytes || note.size + 1 != used ||
+            note.bytes[note.size] != '\n') {
+            abort();
+        }
+        rest = (struct slice){rest.bytes + used, rest.size - used};
+    }
+}
+
+static void check_signer(const uint8_t *data, size_t size) {
+    struct note_signer *signer = NULL;
+    struct error error;
+    struct slice line = {(const char *)data, size};
+    if (signer_parse(line, &signer, &error) == 0) {
+        const char *name = note_signer_key(signer)->name;
+        if (size < 12 + strlen(name) || memcmp(data + 12, name, strlen(name)) != 0) {
+            abort();
+        }
+        (void)note_signer_free(signer);
+    }
 }
 
 static bool only_integers(const json_t *value) {
@@ -77,7 +104,9 @@ static void check_canonical(const uint8_t *data, size_t size) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     check_canonical(data, size);
-    check_chain(data, size);
-    check_payload(data, size);
+    check_header(data, size);
+    check_frame(data, size);
+    check_history(data, size);
+    check_signer(data, size);
     return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Notes, keys, checkpoints, offline proofs, tile paths and saved trees over the same foreign bytes, and one
+ * Notes, keys, checkpoints, offline proofs and tile paths over the same foreign bytes, and one
  * promise: what was read is printed again as the same bytes, so that nothing has two spellings. No key is
  * trusted, so nothing may ever verify.
  */
@@ -97,18 +97,12 @@ static void check_proof(struct slice bytes) {
 static void check_binary(struct slice bytes) {
     struct slice entries[TILE_WIDTH];
     struct tree_hash hashes[TILE_WIDTH];
-    struct tree_range range;
-    struct buf out = {0};
     struct error error;
     unsigned width = bytes.size > 0 ? (uint8_t)bytes.bytes[0] + 1u : 1;
     demand((tile_parse_hashes(bytes.bytes, bytes.size, width, hashes, &error) == 0) ==
            (bytes.size == (size_t)width * TREE_HASH_BYTES));
     if (tile_parse_bundle(bytes.bytes, bytes.size, width, entries, &error) == 0) {
         demand(entries[width - 1].bytes + entries[width - 1].size == bytes.bytes + bytes.size);
-    }
-    if (tree_range_restore(bytes.bytes, bytes.size, &range, &error) == 0) {
-        tree_range_save(&range, &out);
-        demand_same(&out, bytes);
     }
 }
 

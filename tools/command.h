@@ -22,6 +22,8 @@ struct command {
     int (*run)(int argc, char **argv);
 };
 
+extern const struct command command_audit_key;
+extern const struct command command_audit_prove;
 extern const struct command command_audit_show;
 extern const struct command command_audit_verify;
 extern const struct command command_batch;

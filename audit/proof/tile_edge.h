@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Tiles by name and width, as writer and reader fetch them. Private to audit/proof/.
+ * Tiles by name and width, as writer and reader fetch them. Private to audit/.
  */
 #ifndef BUCKLER_AUDIT_PROOF_TILE_EDGE_H
 #define BUCKLER_AUDIT_PROOF_TILE_EDGE_H

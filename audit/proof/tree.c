@@ -5,10 +5,7 @@
 #include <string.h>
 
 #include "audit/proof/crypto.h"
-#include "base/cursor.h"
 #include "base/digest.h"
-
-static const char magic[8] = {'B', 'K', 'L', 'R', 'T', 'R', 'E', 'E'};
 
 bool tree_hash_equal(const struct tree_hash *a, const struct tree_hash *b) {
     return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
@@ -82,52 +79,5 @@ int tree_range_root(const struct tree_range *range, struct tree_hash *ret) {
         }
     }
     *ret = hash;
-    return 0;
-}
-
-void tree_range_save(const struct tree_range *range, struct buf *out) {
-    size_t begin = out->size;
-    uint8_t checksum[DIGEST_BYTES];
-    buf_append(out, magic, sizeof magic);
-    buf_u64(out, range->size);
-    buf_append(out, range->roots, root_count(range->size) * TREE_HASH_BYTES);
-    if (out->failed || digest_sha256(out->bytes + begin, out->size - begin, checksum) < 0) {
-        out->failed = true;
-        return;
-    }
-    buf_append(out, checksum, sizeof checksum);
-}
-
-int tree_range_restore(const void *bytes, size_t size, struct tree_range *ret, struct error *reterr) {
-    struct tree_range range;
-    struct cursor c;
-    uint8_t checksum[DIGEST_BYTES];
-    tree_range_init(&range);
-    cursor_init(&c, bytes, size);
-    const uint8_t *begin = cursor_take(&c, sizeof magic);
-    if (begin == NULL || memcmp(begin, magic, sizeof magic) != 0) {
-        return error_set(reterr, PROOF_E_MALFORMED, "the state of the tree does not begin with its magic");
-    }
-    range.size = cursor_u64(&c);
-    if (range.size > TREE_MAX_SIZE) {
-        return error_set(reterr, PROOF_E_MALFORMED, "the state of the tree has an impossible size");
-    }
-    size_t length = root_count(range.size) * TREE_HASH_BYTES;
-    const uint8_t *roots = cursor_take(&c, length);
-    size_t covered = c.at;
-    const uint8_t *stored = cursor_take(&c, sizeof checksum);
-    if (stored == NULL || !cursor_done(&c)) {
-        return error_set(reterr, PROOF_E_MALFORMED, "the state of the tree is %zu bytes long, not %zu", size,
-                         sizeof magic + 8 + length + sizeof checksum);
-    }
-    int rc = digest_sha256(bytes, covered, checksum);
-    if (rc < 0) {
-        return error_errno(reterr, -rc, "the state of the tree cannot be checked");
-    }
-    if (memcmp(stored, checksum, sizeof checksum) != 0) {
-        return error_set(reterr, PROOF_E_MALFORMED, "the state of the tree does not match its checksum");
-    }
-    memcpy(range.roots, roots, length);
-    *ret = range;
     return 0;
 }

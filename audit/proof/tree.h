@@ -16,7 +16,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/buf.h"
 #include "base/error.h"
 
 /* What every function of audit/proof/ can answer beside 0 and -errno. */
@@ -63,14 +62,6 @@ void tree_range_init(struct tree_range *range);
 /* On failure the range is as before. */
 int tree_range_append(struct tree_range *range, const struct tree_hash *leaf) MUST_CHECK;
 int tree_range_root(const struct tree_range *range, struct tree_hash *ret) MUST_CHECK;
-
-/* Magic `BKLRTREE`, u64 size, the roots, and the SHA-256 of all this. The checksum finds damage, not malice:
- * who restores a range compares its root with a checkpoint that it trusts. */
-void tree_range_save(const struct tree_range *range, struct buf *out);
-
-/* PROOF_E_MALFORMED when it is anything else, to the byte. */
-int tree_range_restore(const void *bytes, size_t size, struct tree_range *ret,
-                       struct error *reterr) MUST_CHECK;
 
 /* ---- making proofs ---- */
 

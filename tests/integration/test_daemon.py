@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -183,8 +186,9 @@ class Verdicts(unittest.TestCase):
     def test_content_is_not_in_the_log(self) -> None:
         secret = "xylophone-canary-7351"
         self.ask(("text", f"My word is {secret}.".encode()), subject=secret)
-        for file in (self.daemon.state / "audit").iterdir():
-            self.assertNotIn(secret.encode(), file.read_bytes())
+        for file in (self.daemon.state / "audit").rglob("*"):
+            if file.is_file():
+                self.assertNotIn(secret.encode(), file.read_bytes())
         self.assertNotIn(secret, self.daemon.messages())
 
     def test_command_line_agrees(self) -> None:
@@ -270,6 +274,49 @@ class Lifecycle(unittest.TestCase):
             recorded = {r["request"] for r in daemon.verdict_records()}
             self.assertTrue({r["id"] for r in replies} <= recorded)
             self.assertEqual(daemon.records()[-1].get("event"), "stop")
+
+    def test_a_proof_that_is_wanted_comes_with_the_verdict(self) -> None:
+        with Daemon(tiny_config(), tiny()) as daemon, Client(daemon.endpoint) as client:
+            self.assertNotIn("proof", client.text("hello")["audit"])
+            audit = client.text("hello again", want=["proof"])["audit"]
+            lines = audit["proof"].split("\n")
+            self.assertEqual(lines[:2], ["c2sp.org/tlog-proof@v1", f"index {audit['index']}"])
+            show = [BIN / "bucklerctl", "audit", "show", daemon.state / "audit", str(audit["index"])]
+            shown = subprocess.check_output(show)
+            record = b"{" + shown.rstrip().split(b",", 2)[2]
+            self.assertEqual(audit["leaf"], hashlib.sha256(b"\0" + record).hexdigest())
+            prove = [BIN / "bucklerctl", "audit", "prove", str(audit["index"]), daemon.state / "audit"]
+            again = subprocess.check_output(prove, text=True).split("\n")
+            self.assertEqual(again[:2], lines[:2])
+            # The helper may die while the reply waits for it.
+            header = {"op": "classify", "id": "late", "parts": [{"kind": "text"}], "want": ["proof"]}
+            client.send(header, b"hello")
+            os.kill(daemon.pids("buckler-audit")[0], signal.SIGKILL)
+            reply = client.receive()
+            assert reply is not None
+            self.assertEqual((reply["id"], reply["audit"]["durable"]), ("late", True))
+
+    def test_what_was_recorded_until_the_stop_is_signed(self) -> None:
+        """And a third party needs the folder and the verifier key, nothing else."""
+        with Daemon(tiny_config(), tiny()) as daemon, Client(daemon.endpoint) as client:
+            for _ in range(3):
+                client.text("hello")
+            self.assertEqual(daemon.stop(), 0)
+            log = daemon.state / "audit"
+            key = json.loads(subprocess.check_output([BIN / "bucklerctl", "audit", "key", "--json", log]))
+            self.assertEqual(os.stat(key["path"]).st_mode & 0o777, 0o600)
+            public = daemon.state / "published"
+            shutil.copytree(log, public)
+            shutil.rmtree(log)
+            os.unlink(key["path"])
+            command = [BIN / "buckler-verify", public, "--key", key["vkey"], "--json"]
+            report = json.loads(subprocess.check_output(command))
+            self.assertTrue(report["sound"])
+            self.assertEqual(report["covered"], report["records"])
+            shown = subprocess.check_output([BIN / "bucklerctl", "audit", "show", public], text=True)
+            events = [json.loads(line) for line in shown.splitlines()]
+            self.assertEqual([e["index"] for e in events], list(range(report["records"])))
+            self.assertEqual((events[0]["key"], events[-1]["event"]), (key["vkey"], "stop"))
 
 
 class Crashes(unittest.TestCase):

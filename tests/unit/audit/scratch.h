@@ -15,6 +15,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,23 +43,32 @@ static inline void scratch_path(char out[1024], const char *directory, const cha
     assert_true(snprintf(out, 1024, "%s/%s", directory, name) < 1024);
 }
 
-static inline void scratch_empty(const char *directory) {
-    char path[1024];
-    DIR *dir = opendir(directory);
-    assert_non_null(dir);
-    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
-            scratch_path(path, directory, entry->d_name);
-            assert_int_equal(unlink(path), 0);
-        }
-    }
-    (void)closedir(dir);
+static inline int scratch_remove(const char *path, const struct stat *info, int type, struct FTW *place) {
+    (void)info;
+    (void)type;
+    return place->level == 0 ? 0 : remove(path);
 }
 
+static inline void scratch_empty(const char *directory) {
+    assert_int_equal(nftw(directory, scratch_remove, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+/* The folder and the keys that lie beside it. */
 static inline void scratch_free(char *directory) {
-    scratch_empty(directory);
-    assert_int_equal(rmdir(directory), 0);
+    char command[1024];
+    assert_true(snprintf(command, sizeof command, "rm -rf '%s' '%s'.key*", directory, directory) <
+                (int)sizeof command);
+    assert_int_equal(system(command), 0);
     free(directory);
+}
+
+/* Makes `to`, and the key beside it, what `from` is. */
+static inline void scratch_copy(const char *from, const char *to) {
+    char command[4096];
+    assert_true(snprintf(command, sizeof command,
+                         "rm -rf '%s' '%s'.key* && cp -a '%s' '%s' && cp -a '%s.key' '%s.key'", to, to, from,
+                         to, from, to) < (int)sizeof command);
+    assert_int_equal(system(command), 0);
 }
 
 static inline struct bytes scratch_read(const char *directory, const char *name) {

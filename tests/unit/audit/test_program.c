@@ -2,18 +2,18 @@
  *
  * The real buckler-audit on a socket, as the core starts it.
  */
-#include "scratch.h"
+#include "logs.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
-#include "audit/audit.h"
+#include "audit/proof/tlog_proof.h"
 #include "base/buf.h"
 #include "base/cursor.h"
+#include "base/digest.h"
 #include "base/spawn.h"
 
 #define PROGRAM BUCKLER_BINARY_DIR "/bin/buckler-audit"
@@ -86,11 +86,11 @@ static uint64_t expect_ready(struct peer *peer, uint64_t *ret_recovered) {
     *ret_recovered = cursor_u64(&c);
     cursor_string(&c, log_id, sizeof log_id);
     assert_true(cursor_done(&c));
-    assert_int_equal(strlen(log_id), 32);
+    assert_non_null(strstr(log_id, "/buckler/"));
     return next;
 }
 
-static void append(struct peer *peer, uint64_t id) {
+static void send_record(struct peer *peer, uint64_t id) {
     char payload[64];
     (void)snprintf(payload, sizeof payload, "{\"id\":%llu}", (unsigned long long)id);
     send_message(peer, AUDIT_APPEND, id, payload, strlen(payload));
@@ -120,7 +120,7 @@ static void expect_failed(struct peer *peer, const char *word) {
 static uint64_t verified_records(const char *directory) {
     struct audit_report report;
     struct error error = {0};
-    if (audit_verify(directory, &report, &error) != 0) {
+    if (verify_with(directory, (struct audit_check){0}, &report, &error) != 0) {
         fail_msg("%s", error.text);
     }
     return report.records;
@@ -163,7 +163,7 @@ static void test_records_without_a_listener_are_written_too(void **state) {
     configure(&peer, *state, "async");
     assert_int_equal(expect_ready(&peer, &recovered), 1);
     for (uint64_t i = 0; i < 20; i++) {
-        append(&peer, i);
+        send_record(&peer, i);
     }
     assert_int_equal(shutdown(peer.child.socket, SHUT_WR), 0);
     for (uint64_t i = 0; i < 20; i++) {
@@ -184,7 +184,7 @@ static void test_every_acknowledged_record_survives_kill_9(void **state) {
         uint64_t first = expect_ready(&peer, &recovered);
         assert_true(recovered >= next);
         for (uint64_t i = 0; i < 40; i++) {
-            append(&peer, i);
+            send_record(&peer, i);
         }
         /* Some answers are read, then it dies at whatever it is doing. */
         for (uint64_t i = 0; i < round * 2; i++) {
@@ -194,12 +194,78 @@ static void test_every_acknowledged_record_survives_kill_9(void **state) {
         assert_int_equal(kill(peer.child.pid, SIGKILL), 0);
         int status = finish(&peer);
         assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-        struct audit_log *log = NULL;
-        assert_int_equal(audit_open(*state, &log, NULL), 0);
+        struct audit_log *log = open_log(*state);
         assert_true(audit_recovered_index(log) >= next);
         log = audit_close(log);
         assert_true(verified_records(*state) >= next);
     }
+}
+
+static void ask_proof(struct peer *peer, uint64_t id, uint64_t index) {
+    struct buf body = {0};
+    buf_u64(&body, index);
+    send_message(peer, AUDIT_PROVE, id, body.bytes, body.size);
+    buf_deinit(&body);
+}
+
+static void check_proof(const struct imsg *message, const struct note_key *key) {
+    char payload[64];
+    char leaf[65];
+    char text[4096];
+    char expected[65];
+    struct cursor c;
+    struct tree_hash hash;
+    struct checkpoint checkpoint;
+    uint64_t index = 0;
+    cursor_init(&c, message->body, message->body_size);
+    cursor_string(&c, leaf, sizeof leaf);
+    cursor_string(&c, text, sizeof text);
+    assert_true(cursor_done(&c));
+    (void)snprintf(payload, sizeof payload, "{\"id\":%llu}", (unsigned long long)message->id - 100);
+    assert_int_equal(tree_leaf(payload, strlen(payload), &hash), 0);
+    hex_encode(hash.bytes, sizeof hash.bytes, expected);
+    assert_string_equal(leaf, expected);
+    assert_int_equal(tlog_proof_verify(text, strlen(text), &hash, key, 1, NULL, &index, &checkpoint, NULL),
+                     0);
+    assert_int_equal(index, message->id - 100 + 1);
+}
+
+/* A proof is sent when a checkpoint covers the record, and it is one. */
+static void test_proves_records_to_whoever_has_the_key(void **state) {
+    struct peer peer;
+    struct note_key key;
+    char vkey[AUDIT_KEY_SIZE];
+    uint64_t recovered = 0;
+    start(&peer);
+    configure(&peer, *state, "before_reply");
+    (void)expect_ready(&peer, &recovered);
+    assert_int_equal(audit_key(*state, vkey, NULL), 0);
+    assert_int_equal(note_key_parse((struct slice){vkey, strlen(vkey)}, &key, NULL), 0);
+    for (uint64_t i = 0; i < 3; i++) {
+        send_record(&peer, i);
+        ask_proof(&peer, 100 + i, 1 + i);
+    }
+    unsigned proofs = 0;
+    for (unsigned messages = 0; messages < 6; messages++) {
+        struct imsg message;
+        assert_int_equal(receive(&peer, &message), 0);
+        if (message.type == AUDIT_PROOF) {
+            check_proof(&message, &key);
+            proofs++;
+        }
+    }
+    assert_int_equal(proofs, 3);
+    assert_int_equal(finish(&peer), 0);
+}
+
+static void test_refuses_to_prove_what_is_not_there(void **state) {
+    struct peer peer;
+    uint64_t recovered = 0;
+    start(&peer);
+    configure(&peer, *state, "before_reply");
+    (void)expect_ready(&peer, &recovered);
+    ask_proof(&peer, 1, 7);
+    expect_failed(&peer, "cannot be");
 }
 
 static void test_ignores_signals_meant_for_the_core(void **state) {
@@ -209,7 +275,7 @@ static void test_ignores_signals_meant_for_the_core(void **state) {
     configure(&peer, *state, "before_reply");
     (void)expect_ready(&peer, &recovered);
     assert_int_equal(kill(peer.child.pid, SIGTERM), 0);
-    append(&peer, 1);
+    send_record(&peer, 1);
     expect_durable(&peer, 1, 1);
     int status = finish(&peer);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
@@ -241,7 +307,7 @@ static void test_a_payload_that_is_not_canonical_fails_after_those_before_it(voi
     start(&peer);
     configure(&peer, *state, "before_reply");
     (void)expect_ready(&peer, &recovered);
-    append(&peer, 1);
+    send_record(&peer, 1);
     send_message(&peer, AUDIT_APPEND, 2, "{\"a\":1.5}", 9);
     expect_durable(&peer, 1, 1);
     expect_failed(&peer, "not an integer");
@@ -258,7 +324,7 @@ static void test_refuses_a_log_that_another_process_writes(void **state) {
     start(&second);
     configure(&second, *state, "before_reply");
     expect_failed(&second, "another writer");
-    append(&first, 1);
+    send_record(&first, 1);
     expect_durable(&first, 1, 1);
     assert_int_equal(finish(&first), 0);
 }
@@ -267,7 +333,7 @@ static void test_refuses_records_before_it_was_configured(void **state) {
     struct peer peer;
     (void)state;
     start(&peer);
-    append(&peer, 1);
+    send_record(&peer, 1);
     expect_failed(&peer, "no place");
 }
 
@@ -283,7 +349,7 @@ static void test_a_full_disk_is_told_and_what_was_acknowledged_stays(void **stat
     struct rlimit old;
     uint64_t recovered = 0;
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
-    struct rlimit small = {.rlim_cur = 2000, .rlim_max = old.rlim_max};
+    struct rlimit small = {.rlim_cur = SEGMENT_HEADER_BYTES + 1500, .rlim_max = old.rlim_max};
     (void)signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
     start(&peer); /* inherits the limit */
@@ -293,7 +359,7 @@ static void test_a_full_disk_is_told_and_what_was_acknowledged_stays(void **stat
     uint64_t acknowledged = 0;
     struct imsg message;
     for (;;) {
-        append(&peer, acknowledged);
+        send_record(&peer, acknowledged);
         assert_int_equal(receive(&peer, &message), 0);
         if (message.type != AUDIT_DURABLE) {
             break;
@@ -325,6 +391,8 @@ int main(void) {
         PROGRAM_TEST(test_records_are_acknowledged_in_order_and_are_in_the_log),
         PROGRAM_TEST(test_records_without_a_listener_are_written_too),
         PROGRAM_TEST(test_every_acknowledged_record_survives_kill_9),
+        PROGRAM_TEST(test_proves_records_to_whoever_has_the_key),
+        PROGRAM_TEST(test_refuses_to_prove_what_is_not_there),
         PROGRAM_TEST(test_ignores_signals_meant_for_the_core),
         PROGRAM_TEST(test_runs_confined),
         PROGRAM_TEST(test_a_payload_that_is_not_canonical_fails_after_those_before_it),

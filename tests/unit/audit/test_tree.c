@@ -504,56 +504,6 @@ static void test_passes_on_what_the_source_says(void **state) {
     }
 }
 
-/* ---- saved state ---- */
-
-static void test_a_range_is_restored_as_it_was_saved(void **state) {
-    (void)state;
-    struct tree_range range, again;
-    struct error error;
-    tree_range_init(&range);
-    for (uint64_t n = 0; n <= 70; n++) {
-        struct buf saved = {0};
-        struct tree_hash leaf, root, other;
-        tree_range_save(&range, &saved);
-        assert_false(saved.failed);
-        assert_int_equal(saved.size, 48 + 32 * (size_t)__builtin_popcountll(n));
-        assert_int_equal(tree_range_restore(saved.bytes, saved.size, &again, &error), 0);
-        assert_int_equal(again.size, n);
-        assert_int_equal(tree_leaf(&n, sizeof n, &leaf), 0);
-        assert_int_equal(tree_range_append(&range, &leaf), 0);
-        assert_int_equal(tree_range_append(&again, &leaf), 0);
-        assert_int_equal(tree_range_root(&range, &root), 0);
-        assert_int_equal(tree_range_root(&again, &other), 0);
-        assert_true(tree_hash_equal(&root, &other));
-        buf_deinit(&saved);
-    }
-}
-
-static void test_refuses_a_saved_range_with_any_changed_bit_or_length(void **state) {
-    (void)state;
-    struct tree_range range, again;
-    struct tree_hash leaf = {{7}};
-    struct buf saved = {0};
-    struct error error;
-    tree_range_init(&range);
-    for (int i = 0; i < 7; i++) {
-        assert_int_equal(tree_range_append(&range, &leaf), 0);
-    }
-    tree_range_save(&range, &saved);
-    for (size_t bit = 0; bit < 8 * saved.size; bit++) {
-        saved.bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        assert_int_equal(tree_range_restore(saved.bytes, saved.size, &again, &error), PROOF_E_MALFORMED);
-        assert_true(strlen(error.text) > 20);
-        saved.bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
-    }
-    for (size_t size = 0; size < saved.size; size++) {
-        assert_int_equal(tree_range_restore(saved.bytes, size, &again, &error), PROOF_E_MALFORMED);
-    }
-    buf_u8(&saved, 0);
-    assert_int_equal(tree_range_restore(saved.bytes, saved.size, &again, &error), PROOF_E_MALFORMED);
-    buf_deinit(&saved);
-}
-
 static void test_refuses_to_grow_beyond_the_largest_size(void **state) {
     (void)state;
     struct tree_range range;
@@ -579,8 +529,6 @@ int main(void) {
         cmocka_unit_test(test_refuses_questions_outside_the_tree),
         cmocka_unit_test(test_every_tree_begins_with_the_empty_one),
         cmocka_unit_test(test_passes_on_what_the_source_says),
-        cmocka_unit_test(test_a_range_is_restored_as_it_was_saved),
-        cmocka_unit_test(test_refuses_a_saved_range_with_any_changed_bit_or_length),
         cmocka_unit_test(test_refuses_to_grow_beyond_the_largest_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
