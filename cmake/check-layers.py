@@ -45,7 +45,7 @@ ENGINE: dict[str, set[str]] = {
     "kernels": set(),
     "graph": {"kernels", "formats", "models", "tokenizer", "vision"},
     "models": {"kernels", "formats", "graph"},
-    "vision": {"kernels", "formats"},
+    "vision": {"kernels", "formats", "graph"},
 }
 
 # A foreign library is included by these files and no others.

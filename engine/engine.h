@@ -70,11 +70,16 @@ unsigned engine_threads(const struct engine *engine);
 
 /* ---- models ---- */
 
-enum engine_model_kind { ENGINE_MODEL_INVALID, ENGINE_MODEL_TEXT, ENGINE_MODEL_IMAGE_CLASSIFIER };
+enum engine_model_kind {
+    ENGINE_MODEL_INVALID,
+    ENGINE_MODEL_TEXT,
+    ENGINE_MODEL_IMAGE_CLASSIFIER,
+    ENGINE_MODEL_VISION, /* pictures to embedding rows for a text model: an mmproj GGUF */
+};
 
 struct engine_model_info {
     enum engine_model_kind kind;
-    char architecture[32];     /* "gemma3", "open_nsfw" */
+    char architecture[32];     /* "gemma3", "open_nsfw", "siglip" */
     char name[96];             /* from the file's metadata, may be empty */
     char digest[65];           /* SHA-256 of the file, lower-case hex */
     char adapter_digest[65];   /* SHA-256 of the adapter's weights file; empty without an adapter */
@@ -86,12 +91,13 @@ struct engine_model_info {
     uint64_t kv_bytes;  /* KV pages when all are in use */
     uint32_t layers, hidden, heads, kv_heads, head_size, feed_forward, vocabulary, context, window;
     uint32_t bos;
-    uint32_t image_width, image_height; /* image classifiers: what `pixels` must be */
+    uint32_t image_width, image_height; /* image classifiers, vision: what `pixels` must be */
+    uint32_t image_rows;                /* vision: rows of `hidden` values that a picture becomes */
     char types[256];                    /* "Q5_0 ×72, Q8_0 ×10, …" */
 };
 
-/* Opens a GGUF text model or the OpenNSFW ONNX file (told apart by content). Blocks for the time of
- * repacking: not on a thread that must not wait. The file stays mapped. */
+/* Opens a GGUF text model, an mmproj GGUF or the OpenNSFW ONNX file (told apart by content). Blocks for the
+ * time of repacking: not on a thread that must not wait. The file stays mapped. */
 int engine_model_open(struct engine *engine, const char *path, struct engine_model **ret_model,
                       struct error *reterr) MUST_CHECK;
 
@@ -178,11 +184,13 @@ struct engine_job {
     const struct engine_readout *readouts;
     uint32_t readout_count;
 
-    /* IMAGES: RGB8 [image_count, image_height, image_width, 3]; out_scores [image_count, 2]: {sfw, nsfw} in
-     * 0…1 */
+    /* IMAGES: RGB8 [image_count, image_height, image_width, 3]. Image classifiers: out_scores [image_count,
+     * 2]: {sfw, nsfw} in 0…1. Vision: out_rows [image_count, image_rows, hidden]; the engine goes on with
+     * text between two layers of a picture */
     const uint8_t *pixels;
     uint32_t image_count;
     float *out_scores;
+    float *out_rows;
 
     /* CALL: `call` runs on the helper thread and its return value becomes `status`; for work that must not
      * stop a loop. Calls wait for each other and nothing else waits for them. */

@@ -64,14 +64,11 @@ static void describe_types(const struct tensor_file *file, char *out, size_t out
     }
 }
 
-static void describe_text(const struct tensor_file *file, const struct text_config *c,
-                          const char *architecture, struct engine_model_info *info) {
+/* What the file says for all kinds of models. */
+static void describe_file(const struct tensor_file *file, struct engine_model_info *info) {
     const char *name;
     size_t size;
-    uint64_t bos;
 
-    info->kind = ENGINE_MODEL_TEXT;
-    (void)snprintf(info->architecture, sizeof info->architecture, "%s", architecture);
     if (meta_string(file, "general.name", &name, &size)) {
         size = size < sizeof info->name - 1 ? size : sizeof info->name - 1;
         memcpy(info->name, name, size);
@@ -82,6 +79,16 @@ static void describe_text(const struct tensor_file *file, const struct text_conf
         const struct tensor *t = tensor_at(file, i);
         info->parameters += t->dims[0] * t->dims[1] * t->dims[2] * t->dims[3];
     }
+    describe_types(file, info->types, sizeof info->types);
+}
+
+static void describe_text(const struct tensor_file *file, const struct text_config *c,
+                          const char *architecture, struct engine_model_info *info) {
+    uint64_t bos;
+
+    describe_file(file, info);
+    info->kind = ENGINE_MODEL_TEXT;
+    (void)snprintf(info->architecture, sizeof info->architecture, "%s", architecture);
     info->layers = c->layers;
     info->hidden = c->hidden;
     info->heads = c->heads;
@@ -92,7 +99,21 @@ static void describe_text(const struct tensor_file *file, const struct text_conf
     info->context = c->context;
     info->window = c->window;
     info->bos = meta_u64(file, "tokenizer.ggml.bos_token_id", &bos) ? (uint32_t)bos : 0;
-    describe_types(file, info->types, sizeof info->types);
+}
+
+static void describe_tower(const struct tensor_file *file, const struct siglip *tower, unsigned workers,
+                           struct engine_model_info *info) {
+    describe_file(file, info);
+    info->kind = ENGINE_MODEL_VISION;
+    (void)snprintf(info->architecture, sizeof info->architecture, "siglip");
+    info->layers = tower->layers;
+    info->heads = info->kv_heads = tower->heads;
+    info->head_size = tower->head_size;
+    info->feed_forward = tower->feed_forward;
+    info->hidden = tower->hidden;
+    info->image_width = info->image_height = tower->side;
+    info->image_rows = tower->rows;
+    info->resident_bytes = siglip_state_bytes(tower, workers);
 }
 
 static void describe_image(const struct open_nsfw *image, uint64_t file_bytes, unsigned workers,
@@ -132,10 +153,23 @@ static void drop_model(struct engine_model **model) {
     *model = engine_model_unref(*model);
 }
 
+static int open_tower(struct engine_model *m, const struct model_settings *settings, struct error *reterr) {
+    int r = siglip_open(m->file, settings->kernels, &m->tower, reterr);
+
+    r = r == 0 ? siglip_state_init(&m->tower_state, m->tower, settings->workers, reterr) : r;
+    if (r == 0) {
+        describe_tower(m->file, m->tower, settings->workers, &m->info);
+    }
+    return r;
+}
+
 static int open_text(struct engine_model *m, const char *path, const struct model_settings *settings,
                      struct error *reterr) {
     int r = gguf_open(path, &m->file, reterr);
 
+    if (r == 0 && siglip_is_projector(m->file)) {
+        return open_tower(m, settings, reterr);
+    }
     r = r == 0 ? text_open(m->file, settings->kernels, settings->reference, &m->text, reterr) : r;
     r = r == 0 ? tokenizer_from_gguf(m->file, &m->tokenizer, reterr) : r;
     if (r != 0) {
@@ -264,6 +298,8 @@ struct engine_model *engine_model_unref(struct engine_model *model) {
     }
     text_state_deinit(&model->state);
     text_free(model->text);
+    siglip_state_deinit(&model->tower_state);
+    siglip_free(model->tower);
     if (model->base != NULL) {
         engine_model_unref(model->base);
     } else {
@@ -282,6 +318,19 @@ static void drop_file(struct tensor_file **file) {
     *file = tensor_file_free(*file);
 }
 
+static int inspect_tower(const struct tensor_file *file, const struct model_settings *settings,
+                         struct engine_model_info *info, struct error *reterr) {
+    struct siglip *tower;
+    int r = siglip_open(file, settings->kernels, &tower, reterr);
+
+    if (r != 0) {
+        return r;
+    }
+    describe_tower(file, tower, settings->workers, info);
+    siglip_free(tower);
+    return 0;
+}
+
 static int inspect_text(const char *path, const struct model_settings *settings,
                         struct engine_model_info *info, struct error *reterr) {
     CLEANUP(drop_file) struct tensor_file *file = NULL;
@@ -289,6 +338,9 @@ static int inspect_text(const char *path, const struct model_settings *settings,
     struct text_config config;
     int r = gguf_open(path, &file, reterr);
 
+    if (r == 0 && siglip_is_projector(file)) {
+        return inspect_tower(file, settings, info, reterr);
+    }
     r = r == 0 ? text_configure(file, &architecture, &config, reterr) : r;
     r = r == 0 ? plan_memory(file, &config, settings, info, reterr) : r;
     if (r == 0) {
