@@ -13,6 +13,9 @@
  * guidelines over one content are N leaves under one content segment, and long text is several windows as
  * sibling trees.
  *
+ * A segment of embedding rows is a picture: each of its rows sees all of them, within the window of the
+ * layer, and all are computed in one step, so it has at most `step_tokens`.
+ *
  *   struct engine_segment s[2] = {{.parent = -1, .tokens = bos_and_preamble, .count = 12},
  *                                 {.parent = 0, .tokens = content, .count = 300}};
  *   struct engine_readout r = {.kind = ENGINE_READ_LOGITS, .segment = 1, .position = 299, .ids = yes_no,
@@ -150,7 +153,8 @@ enum engine_job_kind { ENGINE_JOB_INVALID, ENGINE_JOB_FOREST, ENGINE_JOB_IMAGES,
 struct engine_segment {
     int32_t parent;         /* index of an earlier segment, or -1 for a root */
     uint32_t count;         /* at least 1 */
-    const uint32_t *tokens; /* [count] */
+    const uint32_t *tokens; /* [count]; NULL for a picture */
+    const float *rows;      /* [count, hidden] of a picture, as a vision model gives them; NULL for tokens */
 };
 
 enum engine_readout_kind {

@@ -14,14 +14,19 @@ static int check_segments(const struct engine_job *job, const struct forest_limi
     for (uint32_t s = 0; s < job->segment_count; s++) {
         const struct engine_segment *segment = &job->segments[s];
 
-        if (segment->count == 0 || segment->tokens == NULL) {
-            return error_set(reterr, ENGINE_E_INVALID, "segment %u is empty", s);
+        if (segment->count == 0 || (segment->tokens == NULL) == (segment->rows == NULL)) {
+            return error_set(reterr, ENGINE_E_INVALID, "segment %u is empty, or both tokens and rows", s);
         }
         if (segment->parent < -1 || segment->parent >= (int64_t)s) {
             return error_set(reterr, ENGINE_E_INVALID, "the parent of segment %u is not an earlier segment",
                              s);
         }
-        for (uint32_t i = 0; i < segment->count; i++) {
+        if (segment->rows != NULL && segment->count > limits->step_tokens) {
+            return error_set(reterr, ENGINE_E_TOO_LONG,
+                             "the picture in segment %u has %u rows, a step computes %u tokens", s,
+                             segment->count, limits->step_tokens);
+        }
+        for (uint32_t i = 0; segment->tokens != NULL && i < segment->count; i++) {
             if (segment->tokens[i] >= limits->vocabulary) {
                 return error_set(reterr, ENGINE_E_INVALID,
                                  "token %u of segment %u is %u, the vocabulary has %u", i, s,
@@ -97,9 +102,11 @@ static void plan_needs(struct forest *f) {
 
     for (uint32_t i = 0; i < job->readout_count; i++) {
         const struct engine_readout *r = &job->readouts[i];
+        const struct engine_segment *segment = &job->segments[r->segment];
         struct segment_plan *p = &f->segments[r->segment];
         uint32_t layer = forest_readout_layer(f, r);
-        uint32_t needed = r->kind == ENGINE_READ_MEAN ? job->segments[r->segment].count : r->position + 1;
+        bool whole = r->kind == ENGINE_READ_MEAN || segment->rows != NULL;
+        uint32_t needed = whole ? segment->count : r->position + 1;
 
         p->depth = layer > p->depth ? layer : p->depth;
         p->needed = needed > p->needed ? needed : p->needed;
@@ -297,7 +304,11 @@ uint32_t forest_schedule(struct forest *f, struct kvcache *kv, uint32_t s, uint3
     struct segment_plan *p = &f->segments[s];
     uint32_t left = p->needed - p->scheduled;
     uint32_t count = left < budget ? left : budget;
+    bool whole = f->job->segments[s].rows != NULL;
 
+    if (whole && count < left) {
+        return 0;
+    }
     while (p->pages_taken * KV_PAGE_TOKENS < p->scheduled + count && f->pages_held < f->page_share &&
            kvcache_take(kv, &f->pages[p->first_page + p->pages_taken])) {
         p->pages_taken++;
@@ -305,6 +316,9 @@ uint32_t forest_schedule(struct forest *f, struct kvcache *kv, uint32_t s, uint3
     }
     uint32_t room = p->pages_taken * KV_PAGE_TOKENS - p->scheduled;
     count = count < room ? count : room;
+    if (whole && count < left) {
+        return 0; /* what it took it keeps: the work before it ends soon and gives its pages back */
+    }
     p->scheduled += count;
     return count;
 }

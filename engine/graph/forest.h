@@ -67,8 +67,16 @@ static inline uint32_t forest_readout_layer(const struct forest *f, const struct
     return r->kind == ENGINE_READ_MEAN || r->kind == ENGINE_READ_LAST ? r->layer : f->layers;
 }
 
-/* Plans up to `budget` further tokens of segment `s` and takes their pages; returns how many. */
+/* Plans up to `budget` further tokens of segment `s` and takes their pages; returns how many. Of a picture
+ * all or none. */
 uint32_t forest_schedule(struct forest *f, struct kvcache *kv, uint32_t s, uint32_t budget);
+
+/* Rows of the next segment when it is a picture, which a step takes whole or not at all; else 0. */
+static inline uint32_t forest_whole_rows(const struct forest *f) {
+    const struct engine_segment *next = &f->job->segments[f->order[f->order_next]];
+
+    return next->rows != NULL ? next->count : 0;
+}
 
 /* Takes back what was scheduled for a step that is not going to run. */
 void forest_unschedule(struct forest *f);

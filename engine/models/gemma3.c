@@ -244,10 +244,14 @@ static void embed(const struct text_run *run, size_t row) {
     const struct tensor *e = m->embedding;
     uint32_t hidden = m->config.hidden;
     uint64_t row_bytes = e->bytes / e->dims[1];
+    const struct step_row *r = &run->state->step.rows[row];
     float *x = run->state->x + row * hidden;
 
-    m->kernels->dequantize(e->type, (const char *)e->data + run->state->step.rows[row].token * row_bytes,
-                           hidden, x);
+    if (r->embedding != NULL) {
+        memcpy(x, r->embedding, hidden * sizeof *x);
+        return;
+    }
+    m->kernels->dequantize(e->type, (const char *)e->data + r->token * row_bytes, hidden, x);
     for (uint32_t c = 0; c < hidden; c++) {
         x[c] *= m->config.embedding_scale;
     }
@@ -282,15 +286,15 @@ static void place_row(const struct text_run *run, uint32_t layer, size_t row, bo
     }
 }
 
-/* The visible part of the row's path: position j is visible iff j <= i, and i - j < window where the layer
- * slides. */
+/* The visible part of the row's path: position j is visible iff j <= i or in the same picture, and i - j <
+ * window where the layer slides. */
 static size_t visible_runs(const struct text_run *run, uint32_t layer, const struct step_row *r,
                            uint32_t kv_head, struct kv_run *runs) {
     const struct text_config *c = &run->model->config;
     const struct text_state *s = run->state;
     const struct step_slice *slice = &s->step.slices[r->slice];
-    uint32_t end = r->position + 1;
-    uint32_t begin = c->sliding[layer] && end > c->window ? end - c->window : 0;
+    uint32_t end = r->end, next = r->position + 1;
+    uint32_t begin = c->sliding[layer] && next > c->window ? next - c->window : 0;
     uint32_t width = c->kv_heads * c->head_size, at = 0;
     size_t count = 0;
 
