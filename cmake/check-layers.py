@@ -20,7 +20,7 @@ ARROWS: dict[str, set[str]] = {
     "policies": {"base", "config"},
     "classifiers": {"base", "policies", "config", "engine", "decode"},
     "daemon": {"base", "config", "policies", "classifiers", "engine", "audit", "ipc", "decode"},
-    "tools": {"base", "config", "policies", "engine", "audit", "clients"},
+    "tools": {"base", "config", "policies", "engine", "audit", "decode", "clients"},
     "clients": {"base"},
 }
 

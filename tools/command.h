@@ -69,6 +69,10 @@ bool command_decimal(const char *option, const char *text, double least, double 
 int command_open_model(const char *path, const char *lora, uint64_t threads, bool reference,
                        struct engine **ret_engine, struct engine_model **ret_model);
 
+/* Picture files, separated by commas, decoded to RGB8 [*ret_count, side, side, 3]; malloc'ed. */
+int command_pictures(const char *list, uint32_t side, uint8_t **ret_pixels, uint32_t *ret_count,
+                     struct error *reterr);
+
 /* A progress bar on standard error when that is a terminal; total 0: unknown. Call with done == total at the
  * end. */
 void command_progress(const char *what, uint64_t done, uint64_t total);

@@ -25,6 +25,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 import torch
+from decode_parity import resized
 from gguf.quants import dequantize, quantize
 from PIL import Image
 from transformers import Gemma3Config, Gemma3ForConditionalGeneration
@@ -330,7 +331,7 @@ def random_shape(rng: random.Random) -> Shape:
         tower_mlp=rng.randint(40, 300),
         layers=rng.randint(2, 7),
         hidden=32 * rng.randint(2, 5),
-        heads=kv * rng.choice([1, 2, 3]),
+        heads=kv * rng.choice([1, 2, 4]),
         kv_heads=kv,
         mlp=32 * rng.randint(2, 6),
         window=rng.randint(2, 60),
@@ -376,7 +377,9 @@ def check(bucklerctl: Path, seed: int, count: int) -> bool:
             for n, image in enumerate(images):
                 image.save(folder / f"{n}.png")
             tokens = tokens_with(pictures, shape.rows, number)
-            expected = logits_of(model, tokens, prepared(model, images))[-1]
+            # In the order of passes that ours has and Pillow had before version 13.
+            sized = [resized(image, shape.side, shape.side) for image in images]
+            expected = logits_of(model, tokens, prepared(model, sized))[-1]
             one, two = (ours(bucklerctl, folder, tokens, shape.rows, pictures, t) for t in (1, 2))
             worst = np.abs(one - expected).max() / np.abs(expected).max()
             good = worst <= BOUND and bool((one == two).all()) and one.argmax() == expected.argmax()
