@@ -23,6 +23,10 @@ static void print_text(const struct engine_model_info *m) {
         (void)printf("types         %s\n", m->types);
     } else {
         (void)printf("input         %u × %u pixels\n", m->image_width, m->image_height);
+        if (m->kind == ENGINE_MODEL_VISION) {
+            (void)printf("output        %u rows of %u\n", m->image_rows, m->hidden);
+            (void)printf("types         %s\n", m->types);
+        }
     }
     (void)printf("memory        %.1f MB beside the mapped file", mb(m->resident_bytes));
     (void)printf(m->kv_bytes > 0 ? ", %.1f MB of KV pages when all are in use\n" : "\n", mb(m->kv_bytes));
@@ -39,6 +43,13 @@ static void print_json(const struct engine_model_info *m) {
                                   "kv_heads", (int)m->kv_heads, "head_size", (int)m->head_size,
                                   "feed_forward", (int)m->feed_forward, "vocabulary", (int)m->vocabulary,
                                   "context", (int)m->context, "window", (int)m->window, "types", m->types);
+        (void)json_object_update_missing(o, shape);
+        json_decref(shape);
+    }
+    if (o != NULL && m->kind == ENGINE_MODEL_VISION) {
+        json_t *shape = json_pack("{s:i, s:i, s:i, s:i, s:s}", "layers", (int)m->layers, "image_side",
+                                  (int)m->image_width, "image_rows", (int)m->image_rows, "hidden",
+                                  (int)m->hidden, "types", m->types);
         (void)json_object_update_missing(o, shape);
         json_decref(shape);
     }

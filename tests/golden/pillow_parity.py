@@ -37,7 +37,11 @@ def generated(rng: random.Random) -> tuple[str, bytes]:
         image = image.convert(mode)
     else:
         image = image.quantize(rng.choice([2, 16, 256])) if mode == "P" else image.convert(mode)
-    form = "JPEG" if mode == "CMYK" else rng.choice({"RGB": ["JPEG", "PNG", "WEBP"], "RGBA": ["PNG", "WEBP"]}.get(mode, ["PNG"]))
+    form = (
+        "JPEG"
+        if mode == "CMYK"
+        else rng.choice({"RGB": ["JPEG", "PNG", "WEBP"], "RGBA": ["PNG", "WEBP"]}.get(mode, ["PNG"]))
+    )
     options = {"lossless": True, "exact": True} if form == "WEBP" else {}
     orientation = rng.choice([None, None, 3, 6, 8]) if form == "JPEG" else None
     return f"{mode} {form} {width}×{height}", encode(image, form, orientation, **options)
@@ -61,7 +65,9 @@ def compare(worker: Worker, count: int, seed: int) -> int:
         pictures = expected(data)
         gap = difference(ours, b"".join(resized(image, side, side).tobytes() for image in pictures))
         image = Image.open(io.BytesIO(data))
-        same_order = pictures[0].resize((side, side), Image.Resampling.BILINEAR) == resized(pictures[0], side, side)
+        same_order = pictures[0].resize((side, side), Image.Resampling.BILINEAR) == resized(
+            pictures[0], side, side
+        )
         turned += not same_order
         if gap == "" and number % 10 == 0 and len(pictures) == 1 and not image.getexif() and same_order:
             gap = difference(ours, processed(data, side))
@@ -84,7 +90,9 @@ def write() -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("program")
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)

@@ -41,7 +41,23 @@ PIECES = (
     + [(p, 3) for p in ("<start_of_turn>", "<end_of_turn>", "<start_of_image>", "<end_of_image>")]
     + [("\n" * n, 4) for n in (1, 2, 3)]
     + [(f"<0x{i:02X}>", 6) for i in range(256)]
-    + [(p, 1) for p in ("▁", *"abcdefghijklmnopqrstuvwxyz", *"YN.,?", "Ye", "Yes", "No", "us", "er", "user", "mo", "mod", "model")]
+    + [
+        (p, 1)
+        for p in (
+            "▁",
+            *"abcdefghijklmnopqrstuvwxyz",
+            *"YN.,?",
+            "Ye",
+            "Yes",
+            "No",
+            "us",
+            "er",
+            "user",
+            "mo",
+            "mod",
+            "model",
+        )
+    ]
 )
 
 TOWER = {
@@ -109,7 +125,9 @@ def make(shape: Shape) -> Gemma3ForConditionalGeneration:
             "max_position_embeddings": 1024,
             "sliding_window": shape.window,
             "query_pre_attn_scalar": shape.head_size,
-            "layer_types": ["full_attention" if i % 3 == 2 else "sliding_attention" for i in range(shape.layers)],
+            "layer_types": [
+                "full_attention" if i % 3 == 2 else "sliding_attention" for i in range(shape.layers)
+            ],
             "rope_parameters": {
                 "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
                 "full_attention": {"rope_type": "linear", "rope_theta": 1e6, "factor": 8.0},
@@ -217,7 +235,11 @@ def write_mmproj(model: torch.nn.Module, path: Path, kind: Q) -> None:
                 here = {"ffn_up": "ffn_down", "ffn_down": "ffn_up"}.get(here, here)
             w.tensor(f"v.blk.{layer}.{here}.{ending}", p, kind)
         else:
-            here = {"embeddings.patch_embedding": "v.patch_embd", "embeddings.position_embedding": "v.position_embd", "post_layernorm": "v.post_ln"}[stem]
+            here = {
+                "embeddings.patch_embedding": "v.patch_embd",
+                "embeddings.position_embedding": "v.position_embd",
+                "post_layernorm": "v.post_ln",
+            }[stem]
             w.tensor(f"{here}.{ending}", p, Q.F32 if "position" in here else kind)
     for name, p in parameters(model, "multi_modal_projector."):
         if "norm" in name:
@@ -246,7 +268,9 @@ def write_text(model: torch.nn.Module, path: Path, kind: Q) -> None:
     w.gguf.add_rope_scaling_factor(8.0)
     w.gguf.add_tokenizer_model("llama")
     w.gguf.add_token_list([p for p, _ in PIECES])
-    w.gguf.add_token_scores([-float(i) if kind == 1 else 0.0 for i, (_, kind) in enumerate(reversed(PIECES))][::-1])
+    w.gguf.add_token_scores(
+        [-float(i) if kind == 1 else 0.0 for i, (_, kind) in enumerate(reversed(PIECES))][::-1]
+    )
     w.gguf.add_token_types([kind for _, kind in PIECES])
     w.gguf.add_bos_token_id(2)
     for name, p in parameters(model, "language_model."):
@@ -266,7 +290,9 @@ def write_text(model: torch.nn.Module, path: Path, kind: Q) -> None:
 def picture(side: int, number: int) -> np.ndarray:
     """The same bytes as the C tests make."""
     y, x, c = np.mgrid[0:side, 0:side, 0:3]
-    return ((3 * x * x + 5 * y * y + (7 + 9 * number) * x * y + 61 * c + 11 * x + 17 * y) // 8 % 256).astype(np.uint8)
+    return ((3 * x * x + 5 * y * y + (7 + 9 * number) * x * y + 61 * c + 11 * x + 17 * y) // 8 % 256).astype(
+        np.uint8
+    )
 
 
 def prepared(model: torch.nn.Module, pictures: list[Image.Image]) -> torch.Tensor:
@@ -293,7 +319,13 @@ def tokens_with(pictures: int, rows: int, seed: int) -> list[int]:
     words = [ids[p] for p in ("▁", *"abcdefgh", "Yes", "No", "user")]
     tokens = [2] + rng.choices(words, k=4)
     for _ in range(pictures):
-        tokens += [ids["\n\n"], ids["<start_of_image>"], *[PICTURE] * rows, ids["<end_of_image>"], ids["\n\n"]]
+        tokens += [
+            ids["\n\n"],
+            ids["<start_of_image>"],
+            *[PICTURE] * rows,
+            ids["<end_of_image>"],
+            ids["\n\n"],
+        ]
         tokens += rng.choices(words, k=5)
     return tokens
 
@@ -307,6 +339,8 @@ def write(out: Path) -> None:
     write_mmproj(model, out / "mmproj.gguf", Q.F16)
     pictures = [Image.fromarray(picture(shape.side, n)) for n in (0, 1)]
     pixels = prepared(model, pictures)
+    for number, image in enumerate(pictures):
+        image.save(out / f"{number}.png", optimize=True)
     (out / "rows.f32").write_bytes(rows_of(model, pixels).astype("<f4").tobytes())
     for count in (1, 2):
         tokens = tokens_with(count, shape.rows, count)
@@ -340,11 +374,15 @@ def random_shape(rng: random.Random) -> Shape:
 
 def random_picture(rng: random.Random) -> Image.Image:
     width, height = rng.randint(8, 300), rng.randint(8, 300)
-    pixels = np.random.default_rng(rng.randrange(1 << 30)).integers(0, 256, (height // 4 + 1, width // 4 + 1, 3))
+    pixels = np.random.default_rng(rng.randrange(1 << 30)).integers(
+        0, 256, (height // 4 + 1, width // 4 + 1, 3)
+    )
     return Image.fromarray(pixels.astype(np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
 
 
-def ours(bucklerctl: Path, folder: Path, tokens: list[int], rows: int, pictures: int, threads: int) -> np.ndarray:
+def ours(
+    bucklerctl: Path, folder: Path, tokens: list[int], rows: int, pictures: int, threads: int
+) -> np.ndarray:
     text, at = [], 0
     while at < len(tokens):
         text.append("image" if tokens[at] == PICTURE else str(tokens[at]))
@@ -383,13 +421,17 @@ def check(bucklerctl: Path, seed: int, count: int) -> bool:
             one, two = (ours(bucklerctl, folder, tokens, shape.rows, pictures, t) for t in (1, 2))
             worst = np.abs(one - expected).max() / np.abs(expected).max()
             good = worst <= BOUND and bool((one == two).all()) and one.argmax() == expected.argmax()
-            print(f"  {worst:.2e} of the largest logit, threads {'equal' if (one == two).all() else 'DIFFER'}, {'good' if good else 'BAD'}")
+            print(
+                f"  {worst:.2e} of the largest logit, threads {'equal' if (one == two).all() else 'DIFFER'}, {'good' if good else 'BAD'}"
+            )
             fine = fine and good
     return fine
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("write").add_argument("out", type=Path)
     checker = commands.add_parser("check")
