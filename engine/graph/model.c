@@ -111,11 +111,12 @@ static void describe_image(const struct open_nsfw *image, uint64_t file_bytes, u
 }
 
 /* What a text model will take: weights outside the mapping and buffers; keys and values apart. */
-static int plan_memory(const struct tensor_file *file, const struct text_config *c,
-                       const struct model_settings *settings, struct engine_model_info *info,
-                       struct error *reterr) {
+static int plan_memory(const struct tensor_file *file, const struct text_architecture *architecture,
+                       const struct text_config *c, const struct model_settings *settings,
+                       struct engine_model_info *info, struct error *reterr) {
     uint64_t weights;
-    int r = text_weights_plan(file, c, settings->kernels, settings->reference, &weights, reterr);
+    int r =
+        text_weights_plan(file, architecture, c, settings->kernels, settings->reference, &weights, reterr);
 
     if (r != 0) {
         return r;
@@ -146,7 +147,7 @@ static int open_text(struct engine_model *m, const char *path, const struct mode
     m->info.bos = tokenizer_bos(m->tokenizer);
     (void)snprintf(m->info.tokenizer_digest, sizeof m->info.tokenizer_digest, "%s",
                    tokenizer_digest(m->tokenizer));
-    r = plan_memory(m->file, c, settings, &m->info, reterr);
+    r = plan_memory(m->file, m->text->architecture, c, settings, &m->info, reterr);
     r = r == 0 ? text_state_init(&m->state, m->text, settings->step_tokens, settings->kv_tokens,
                                  settings->workers, reterr)
                : r;
@@ -290,7 +291,7 @@ static int inspect_text(const char *path, const struct model_settings *settings,
     int r = gguf_open(path, &file, reterr);
 
     r = r == 0 ? text_configure(file, &architecture, &config, reterr) : r;
-    r = r == 0 ? plan_memory(file, &config, settings, info, reterr) : r;
+    r = r == 0 ? plan_memory(file, architecture, &config, settings, info, reterr) : r;
     if (r == 0) {
         describe_text(file, &config, architecture->name, info);
     }

@@ -55,6 +55,13 @@ static void head_row(const struct text_model *m, uint32_t id, float *out) {
     m->kernels->dequantize(head->type, (const char *)head->data + id * row_bytes, m->config.hidden, out);
 }
 
+/* NEXT reads logits without their cap, which keeps their order. */
+static void cap_logits(const struct text_model *m, float *logits, size_t count) {
+    if (m->config.final_cap > 0) {
+        m->kernels->soft_cap(logits, count, m->config.final_cap);
+    }
+}
+
 static bool read_listed(const struct text_run *run, const struct step_tap *tap, float *row) {
     const struct text_model *m = run->model;
     const struct engine_readout *r = tap_readout(tap);
@@ -64,6 +71,7 @@ static bool read_listed(const struct text_run *run, const struct step_tap *tap, 
         head_row(m, r->ids[i], row);
         r->out[i] = m->kernels->dot_f32(h, row, m->config.hidden);
     }
+    cap_logits(m, r->out, r->id_count);
     return all_finite(r->out, r->id_count);
 }
 
@@ -110,6 +118,13 @@ static void read_block(const struct text_run *run, uint32_t first, uint32_t end,
                 best->value = logit;
                 best->id = id;
             }
+        }
+    }
+    for (uint32_t t = first; t < end; t++) {
+        const struct engine_readout *r = tap_readout(&s->step.taps[t]);
+
+        if (r->kind == ENGINE_READ_LOGITS && r->ids == NULL) {
+            cap_logits(m, r->out + begin, stop - begin);
         }
     }
 }

@@ -4,6 +4,8 @@
 #include "engine/models/text.h"
 
 static const struct text_architecture *const architectures[] = {
+    &text_gemma1,
+    &text_gemma2,
     &text_gemma3,
 };
 
