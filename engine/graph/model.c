@@ -8,13 +8,15 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/digest.h"
 #include "base/fd.h"
+#include "engine/formats/folder.h"
 
 /* ---- what a file is ---- */
 
-enum file_kind { FILE_INVALID, FILE_GGUF, FILE_ONNX };
+enum file_kind { FILE_INVALID, FILE_GGUF, FILE_FOLDER, FILE_ONNX };
 
 /* An ONNX file is a protobuf message that begins with its field 1, a varint. */
 static int read_kind(const char *path, enum file_kind *ret_kind, uint64_t *ret_bytes, struct error *reterr) {
@@ -25,8 +27,13 @@ static int read_kind(const char *path, enum file_kind *ret_kind, uint64_t *ret_b
     if (fd < 0 || fstat(fd, &st) != 0) {
         return error_errno(reterr, errno, "cannot open %s", path);
     }
+    if (S_ISDIR(st.st_mode)) {
+        *ret_kind = FILE_FOLDER;
+        *ret_bytes = 0;
+        return 0;
+    }
     if (!S_ISREG(st.st_mode)) {
-        return error_set(reterr, ENGINE_E_FORMAT, "%s is not a regular file", path);
+        return error_set(reterr, ENGINE_E_FORMAT, "%s is neither a regular file nor a folder", path);
     }
     int r = fd_read_all(fd, magic, sizeof magic);
     if (r != 0 && r != -ENODATA) {
@@ -133,9 +140,14 @@ static void drop_model(struct engine_model **model) {
     *model = engine_model_unref(*model);
 }
 
-static int open_text(struct engine_model *m, const char *path, const struct model_settings *settings,
-                     struct error *reterr) {
-    int r = gguf_open(path, &m->file, reterr);
+static int open_tensors(const char *path, enum file_kind kind, struct tensor_file **ret_file,
+                        struct error *reterr) {
+    return kind == FILE_FOLDER ? folder_open(path, ret_file, reterr) : gguf_open(path, ret_file, reterr);
+}
+
+static int open_text(struct engine_model *m, const char *path, enum file_kind kind,
+                     const struct model_settings *settings, struct error *reterr) {
+    int r = open_tensors(path, kind, &m->file, reterr);
 
     r = r == 0 ? text_open(m->file, settings->kernels, settings->reference, &m->text, reterr) : r;
     r = r == 0 ? tokenizer_from_gguf(m->file, &m->tokenizer, reterr) : r;
@@ -170,6 +182,30 @@ static int open_image(struct engine_model *m, const char *path, uint64_t file_by
                : 0;
 }
 
+/* Of a folder: SHA-256 over a line "digest  name" for each file that was read, as sha256sum prints it. */
+static int digest_model(const struct engine_model *m, const char *path, uint8_t digest[DIGEST_BYTES],
+                        struct error *reterr) {
+    const char *name = m->file == NULL ? NULL : tensor_file_part(m->file, 0);
+    CLEANUP(buf_deinit) struct buf lines = {0};
+
+    if (name == NULL) {
+        return digest_file(path, digest, reterr);
+    }
+    for (size_t i = 0; name != NULL; name = tensor_file_part(m->file, ++i)) {
+        CLEANUP(buf_deinit) struct buf file = {0};
+        char hex[DIGEST_HEX_SIZE];
+
+        buf_printf(&file, "%s/%s", path, name);
+        int r = file.failed ? -ENOMEM : digest_file((const char *)file.bytes, digest, reterr);
+        if (r != 0) {
+            return r;
+        }
+        hex_encode(digest, DIGEST_BYTES, hex);
+        buf_printf(&lines, "%s  %s\n", hex, name);
+    }
+    return lines.failed ? -ENOMEM : digest_sha256(lines.bytes, lines.size, digest);
+}
+
 int model_open(const char *path, const struct model_settings *settings, struct engine_model **ret_model,
                struct error *reterr) {
     CLEANUP(drop_model) struct engine_model *m = calloc(1, sizeof *m);
@@ -185,9 +221,9 @@ int model_open(const char *path, const struct model_settings *settings, struct e
     if (r != 0) {
         return r;
     }
-    r = kind == FILE_GGUF ? open_text(m, path, settings, reterr)
-                          : open_image(m, path, bytes, settings, reterr);
-    r = r == 0 ? digest_file(path, digest, reterr) : r;
+    r = kind == FILE_ONNX ? open_image(m, path, bytes, settings, reterr)
+                          : open_text(m, path, kind, settings, reterr);
+    r = r == 0 ? digest_model(m, path, digest, reterr) : r;
     if (r != 0) {
         return error_prefix(reterr, "%s: ", path);
     }
@@ -283,12 +319,12 @@ static void drop_file(struct tensor_file **file) {
     *file = tensor_file_free(*file);
 }
 
-static int inspect_text(const char *path, const struct model_settings *settings,
+static int inspect_text(const char *path, enum file_kind kind, const struct model_settings *settings,
                         struct engine_model_info *info, struct error *reterr) {
     CLEANUP(drop_file) struct tensor_file *file = NULL;
     const struct text_architecture *architecture;
     struct text_config config;
-    int r = gguf_open(path, &file, reterr);
+    int r = open_tensors(path, kind, &file, reterr);
 
     r = r == 0 ? text_configure(file, &architecture, &config, reterr) : r;
     r = r == 0 ? plan_memory(file, architecture, &config, settings, info, reterr) : r;
@@ -321,8 +357,8 @@ int model_inspect(const char *path, const struct model_settings *settings, struc
     if (r != 0) {
         return r;
     }
-    r = kind == FILE_GGUF ? inspect_text(path, settings, &info, reterr)
-                          : inspect_image(path, bytes, settings, &info, reterr);
+    r = kind == FILE_ONNX ? inspect_image(path, bytes, settings, &info, reterr)
+                          : inspect_text(path, kind, settings, &info, reterr);
     if (r != 0) {
         return error_prefix(reterr, "%s: ", path);
     }

@@ -36,23 +36,25 @@ static int find_tensor(const struct tensor_file *file, const char *name, uint32_
     const struct tensor *t = tensor_find(file, name);
 
     if (t == NULL) {
-        return error_set(reterr, ENGINE_E_FORMAT, "the tensor %s is missing", name);
+        return error_set(reterr, ENGINE_E_FORMAT, "the tensor %s is missing",
+                         tensor_spelled(file, name).text);
     }
     if (t->dims[0] != cols || t->dims[1] != rows || t->dims[2] != 1 || t->dims[3] != 1) {
-        return error_set(reterr, ENGINE_E_FORMAT,
-                         "the tensor %s is %llu × %llu × %llu × %llu, expected %u × %u", name,
-                         (unsigned long long)t->dims[0], (unsigned long long)t->dims[1],
-                         (unsigned long long)t->dims[2], (unsigned long long)t->dims[3], cols, rows);
+        return error_set(
+            reterr, ENGINE_E_FORMAT, "the tensor %s is %llu × %llu × %llu × %llu, expected %u × %u",
+            tensor_spelled(file, name).text, (unsigned long long)t->dims[0], (unsigned long long)t->dims[1],
+            (unsigned long long)t->dims[2], (unsigned long long)t->dims[3], cols, rows);
     }
     const struct tensor_type_info *type = tensor_type_info(t->type);
     if (type == NULL) {
         return error_set(reterr, ENGINE_E_UNSUPPORTED,
-                         "the tensor %s is of type %u, which this build does not run", name, t->type);
+                         "the tensor %s is of type %u, which this build does not run",
+                         tensor_spelled(file, name).text, t->type);
     }
     if (cols % type->block_values != 0) {
         return error_set(reterr, ENGINE_E_FORMAT,
-                         "the tensor %s has rows of %u values, not whole blocks of %s", name, cols,
-                         type->name);
+                         "the tensor %s has rows of %u values, not whole blocks of %s",
+                         tensor_spelled(file, name).text, cols, type->name);
     }
     *ret_tensor = t;
     return 0;

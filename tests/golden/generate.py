@@ -45,7 +45,7 @@ from transformers import (
 )
 from transformers.convert_slow_tokenizer import generate_merges
 
-VOCABULARY = 352
+VOCABULARY = 448
 # The largest deviation that is allowed, as a share of the largest logit.
 BOUNDS = {"reference": 2e-4, "default": 1e-2}
 # Top tokens may be two where the reference has them within rounding of each other.

@@ -104,8 +104,8 @@ static void check(const char *name, bool reference, double bound) {
 }
 
 static const char *const models[] = {
-    "gemma.q8_0.gguf",  "gemma.q4_0.gguf",  "gemma2.q8_0.gguf",
-    "gemma2.q4_0.gguf", "gemma3.q8_0.gguf", "gemma3.q4_0.gguf",
+    "gemma",  "gemma.q8_0.gguf",  "gemma.q4_0.gguf", /* the first of each is a folder */
+    "gemma2", "gemma2.q8_0.gguf", "gemma2.q4_0.gguf", "gemma3", "gemma3.q8_0.gguf", "gemma3.q4_0.gguf",
 };
 
 static void test_f32_arithmetic_gives_the_logits_of_transformers(void **state) {
