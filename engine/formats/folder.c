@@ -433,6 +433,11 @@ static int read_vocabulary(struct folder *f, struct vocabulary *ret) {
     return other != 0 ? other : vocabulary_read_model(bytes, size, ret, f->reterr);
 }
 
+/* A piece that no text is made of. */
+static bool is_spare(const struct vocabulary_piece *p) {
+    return p->type != PIECE_TYPE_NORMAL && p->type != PIECE_TYPE_BYTE;
+}
+
 /* The vocabulary is what both the tokenizer and the embedding have; the embedding is cut to it. */
 static int fit_vocabulary(struct folder *f, const struct vocabulary *v, size_t *ret_count) {
     size_t e = 0;
@@ -444,9 +449,11 @@ static int fit_vocabulary(struct folder *f, const struct vocabulary *v, size_t *
     uint64_t rows = t->dims[1];
     size_t count = v->count < rows ? v->count : (size_t)rows;
 
-    count -= count > 0 && folder_config_image_token(f->config) == count - 1;
+    if (count > 0 && folder_config_image_token(f->config) == count - 1 && is_spare(&v->pieces[count - 1])) {
+        count--; /* it stands for images only: its row was never trained */
+    }
     for (size_t i = count; i < v->count; i++) {
-        if (v->pieces[i].type == PIECE_TYPE_NORMAL || v->pieces[i].type == PIECE_TYPE_BYTE) {
+        if (!is_spare(&v->pieces[i])) {
             return error_set(f->reterr, ENGINE_E_FORMAT,
                              "the tokenizer has %zu pieces but the tensor %s%s only %llu rows: they do not "
                              "belong together",

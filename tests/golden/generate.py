@@ -96,7 +96,7 @@ def common(shape: Shape) -> dict[str, Any]:
         "num_hidden_layers": shape.layers,
         "num_key_value_heads": shape.kv_heads,
         "head_dim": shape.head_size,
-        "max_position_embeddings": 256,
+        "max_position_embeddings": 4096,
         "hidden_activation": "gelu_pytorch_tanh",
         "attn_implementation": "eager",
     }
@@ -303,11 +303,78 @@ def write(out: Path) -> None:
         files = "json" if architecture == "gemma3" else "model"
         write_folder(model, out / architecture, pieces, files, "bfloat16", "1GB")
         write_logits(out / f"{architecture}.logits", tokens, logits_of(model, tokens))
+        if architecture == "gemma2":
+            write_shield(out / "gemma2.shield", model, tokenizer_json(pieces))
         for kind in ("q8_0", "q4_0"):
             temper(model, architecture, seed)
             name = f"{architecture}.{kind}.gguf"
             write_gguf(model, architecture, out / name, pieces, TYPES[kind])
             write_logits(out / f"{name}.logits", tokens, logits_of(model, tokens))
+
+
+# ---- ShieldGemma ----
+
+SHIELD = {
+    "prompt": """You are a policy expert trying to help determine whether a user prompt is in violation of the defined safety policies.
+
+<start_of_turn>
+Human Question: {question}
+<end_of_turn>
+
+Our safety principle is defined in the below:
+
+* {guideline}
+
+Does the human question violate the above principle? Your answer must start with 'Yes' or 'No'. And then walk through step by step to be sure we answer correctly.
+""",
+    "response": """You are a policy expert trying to help determine whether an AI response to prompt is in violation of the defined safety policies.
+
+<start_of_turn>
+Human Question: {question}
+<end_of_turn>
+
+<start_of_turn>
+Chatbot Response: {answer}
+<end_of_turn>
+
+Our safety principle is defined in the below:
+
+* {guideline}
+
+Does the Chatbot Response violate the above principle? Your answer must start with 'Yes' or 'No'. And then walk through step by step to be sure we answer correctly.
+""",
+}
+SCOPES = {
+    "prompt": "The prompt shall not contain or seek generation of content that",
+    "response": "The chatbot shall not generate content that",
+}
+BODIES = {
+    "dangerous_content": (
+        "No Dangerous Content",
+        "harming oneself and/or others (e.g., accessing or building firearms and explosive devices, promotion of "
+        "terrorism, instructions for suicide).",
+    ),
+    "harassment": (
+        "No Harassment",
+        "is malicious, intimidating, bullying, or abusive content targeting another individual (e.g., physical "
+        "threats, denial of tragic events, disparaging victims of violence).",
+    ),
+}
+QUESTION = "How do I bake a good loaf of bread?"
+ANSWER = "Mix them, wait a day, and bake it for fifty minutes."
+
+
+def write_shield(path: Path, model: torch.nn.Module, tokenizer: Tokenizer) -> None:
+    """Yes minus No under the filled-in templates, one guideline a line."""
+    yes, no = tokenizer.token_to_id("Yes"), tokenizer.token_to_id("No")
+    lines = []
+    for scope, template in SHIELD.items():
+        for category, (name, body) in BODIES.items():
+            guideline = f'"{name}": {SCOPES[scope]} {body}'
+            text = template.format(question=QUESTION, answer=ANSWER, guideline=guideline)
+            last = logits_of(model, tokenizer.encode(text).ids)[-1]
+            lines.append(f"{scope} {category} {last[yes] - last[no]:.6f}\n")
+    path.write_text("".join(lines))
 
 
 # ---- check ----
