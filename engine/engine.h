@@ -74,10 +74,11 @@ enum engine_model_kind { ENGINE_MODEL_INVALID, ENGINE_MODEL_TEXT, ENGINE_MODEL_I
 
 struct engine_model_info {
     enum engine_model_kind kind;
-    char architecture[32];     /* "gemma3", "open_nsfw" */
-    char name[96];             /* from the file's metadata, may be empty */
-    char digest[65];           /* SHA-256 of the file, lower-case hex */
-    char adapter_digest[65];   /* SHA-256 of the adapter's weights file; empty without an adapter */
+    char architecture[32];   /* "gemma3", "open_nsfw" */
+    char name[96];           /* from the file's metadata, may be empty */
+    char digest[65];         /* SHA-256 of the file, lower-case hex; of a folder over the lines that sha256sum
+                                prints for the files that were read */
+    char adapter_digest[65]; /* SHA-256 of the adapter's weights file; empty without an adapter */
     char tokenizer_digest[65]; /* SHA-256 over pieces, scores and types; empty for image models */
     uint64_t file_bytes;
     uint64_t parameters;
@@ -86,12 +87,14 @@ struct engine_model_info {
     uint64_t kv_bytes;  /* KV pages when all are in use */
     uint32_t layers, hidden, heads, kv_heads, head_size, feed_forward, vocabulary, context, window;
     uint32_t bos;
+    bool answers;       /* the vocabulary has the turn tokens, Yes and No: yes/no templates can be asked */
+    bool chat_template; /* the file brings one, which is not used */
     uint32_t image_width, image_height; /* image classifiers: what `pixels` must be */
     char types[256];                    /* "Q5_0 ×72, Q8_0 ×10, …" */
 };
 
-/* Opens a GGUF text model or the OpenNSFW ONNX file (told apart by content). Blocks for the time of
- * repacking: not on a thread that must not wait. The file stays mapped. */
+/* Opens a text model (a GGUF file or a Hugging Face folder) or the OpenNSFW ONNX file, told apart by content.
+ * Blocks for the time of repacking: not on a thread that must not wait. The file stays mapped. */
 int engine_model_open(struct engine *engine, const char *path, struct engine_model **ret_model,
                       struct error *reterr) MUST_CHECK;
 
@@ -109,8 +112,14 @@ struct engine_model *engine_model_unref(struct engine_model *model);
 
 const struct engine_model_info *engine_model_info(const struct engine_model *model);
 
-/* Only the header of a file: what it is and what it would take; no weights are touched. */
+/* What a file is and what it would take, without loading it. Of a file that cannot run, *ret_info has what
+ * was understood; `kind` is ENGINE_MODEL_INVALID when that is nothing. */
 int engine_inspect(const char *path, struct engine_model_info *ret_info, struct error *reterr) MUST_CHECK;
+
+/* Reads every value of a text model: ENGINE_E_NOT_FINITE with the tensor that holds a NaN or an infinity.
+ * `progress` may be NULL; it is told bytes. */
+int engine_verify(const char *path, void (*progress)(void *user, uint64_t done, uint64_t total), void *user,
+                  struct error *reterr) MUST_CHECK;
 
 /* ---- tokens ---- */
 
