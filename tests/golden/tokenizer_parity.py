@@ -125,8 +125,13 @@ def rebuild(pieces):
 def write_folder(folder, pieces):
     """A folder with a model so thin that it is only its tokenizer's."""
     shapes = {"embed_tokens": [pieces, 1], "norm": [1], "layers.0.self_attn.q_proj": [32, 1]}
-    tensors = {f"model.{name}.weight": torch.zeros(shape, dtype=torch.bfloat16) for name, shape in shapes.items()}
-    tensors |= {f"model.layers.0.{name}.weight": torch.zeros([32, 1]) for name in ("self_attn.k_proj", "mlp.gate_proj")}
+    tensors = {
+        f"model.{name}.weight": torch.zeros(shape, dtype=torch.bfloat16) for name, shape in shapes.items()
+    }
+    tensors |= {
+        f"model.layers.0.{name}.weight": torch.zeros([32, 1])
+        for name in ("self_attn.k_proj", "mlp.gate_proj")
+    }
     save_file(tensors, folder / "model.safetensors")
     (folder / "config.json").write_text('{"model_type": "gemma3_text", "head_dim": 32}')
 

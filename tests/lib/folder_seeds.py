@@ -49,7 +49,12 @@ def tokenizer_json(**more):
         for i, (p, t) in enumerate(zip(PIECES, TYPES, strict=True))
         if t in (2, 3, 4)
     ]
-    model = {"type": "BPE", "byte_fallback": True, "vocab": {p: i for i, p in enumerate(PIECES)}, "merges": MERGES}
+    model = {
+        "type": "BPE",
+        "byte_fallback": True,
+        "vocab": {p: i for i, p in enumerate(PIECES)},
+        "merges": MERGES,
+    }
     normalizer = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
     return json.dumps({"added_tokens": added, "normalizer": normalizer, "model": model | more}).encode()
 
@@ -78,8 +83,10 @@ def main():
     whole = weights(names(), "BF16")
     first = {name: shape for name, shape in names().items() if "layers" not in name}
     second = {name: shape for name, shape in names().items() if "layers" in name}
-    index = {"weight_map": {n: "a.safetensors" for n in first} | {n: "b.safetensors" for n in second}}
-    nested = json.dumps({"model_type": "gemma3", "text_config": {"head_dim": 2}, "image_token_index": 10}).encode()
+    index = {"weight_map": dict.fromkeys(first, "a.safetensors") | dict.fromkeys(second, "b.safetensors")}
+    nested = json.dumps(
+        {"model_type": "gemma3", "text_config": {"head_dim": 2}, "image_token_index": 10}
+    ).encode()
     seeds = {
         "json": seed((CONFIG, config()), (WEIGHTS, whole), (JSON, tokenizer_json())),
         "model": seed((CONFIG, config()), (WEIGHTS, weights(names(), "F32")), (MODEL, tokenizer_model())),
@@ -91,10 +98,15 @@ def main():
             (MODEL, tokenizer_model()),
         ),
         "nested": seed(
-            (CONFIG, nested), (WEIGHTS, weights(names("language_model.model."), "BF16")), (JSON, tokenizer_json())
+            (CONFIG, nested),
+            (WEIGHTS, weights(names("language_model.model."), "BF16")),
+            (JSON, tokenizer_json()),
         ),
         "second-tokenizer": seed(
-            (CONFIG, config()), (WEIGHTS, whole), (JSON, tokenizer_json(merges=[])), (MODEL, tokenizer_model())
+            (CONFIG, config()),
+            (WEIGHTS, whole),
+            (JSON, tokenizer_json(merges=[])),
+            (MODEL, tokenizer_model()),
         ),
         "prefix": seed((CONFIG, config()), (WEIGHTS, whole), (MODEL, tokenizer_model(1))),
         "gemma2": seed(
