@@ -20,6 +20,9 @@
  * .segments = s, .segment_count = 2, .readouts = &r, .readout_count = 1}; engine_submit(engine, &job) … the
  * eventfd becomes readable … engine_reap(engine) == &job, job.status == 0
  *
+ * An embedding model reads a segment as one text whose tokens see each other both ways: a segment of it has
+ * no parent and fits in a step, and there are no logits.
+ *
  * Guarantees: out values are the same bits for the same job on the same instruction set whatever else is
  * batched, packed, cached or threaded; a NaN or infinity in a readout is ENGINE_E_NOT_FINITE, never a number;
  * a job finishes exactly once. Only what a readout needs is computed.
@@ -89,6 +92,7 @@ struct engine_model_info {
     uint32_t bos;
     bool answers;       /* the vocabulary has the turn tokens, Yes and No: yes/no templates can be asked */
     bool chat_template; /* the file brings one, which is not used */
+    bool embeds;        /* an embedding model */
     uint32_t image_width, image_height; /* image classifiers: what `pixels` must be */
     char types[256];                    /* "Q5_0 ×72, Q8_0 ×10, …" */
 };
@@ -160,7 +164,7 @@ enum engine_readout_kind {
     ENGINE_READ_INVALID,
     ENGINE_READ_LOGITS, /* out [id_count]: logits of `ids` (NULL: all of the vocabulary) at `position` */
     ENGINE_READ_MEAN, /* out [hidden]: mean over the segment's positions of the residual stream after `layer`
-                         layers */
+                         layers; of an embedding model after its last layer, normed */
     ENGINE_READ_LAST, /* out [hidden]: the residual stream after `layer` layers at `position` */
     ENGINE_READ_NEXT, /* out [1]: the id with the highest logit at `position`, as a float (exact below 2^24)
                        */

@@ -47,9 +47,11 @@ int folder_config_architecture(const json_t *config, const char **ret, struct er
                  {"shieldgemma2", "gemma3"}};
     const json_t *type = json_object_get(config, "model_type");
 
+    bool both_ways = json_is_true(json_object_get(config, "use_bidirectional_attention"));
+
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (is_text(type, known[i].type)) {
-            *ret = known[i].architecture;
+            *ret = both_ways && is_text(type, "gemma3_text") ? "gemma-embedding" : known[i].architecture;
             return 0;
         }
     }
@@ -131,9 +133,10 @@ static int check_features(const struct converter *c, const json_t *config) {
     if (!is_off(json_object_get(c->text, "attention_bias"))) {
         return error_set(c->reterr, ENGINE_E_UNSUPPORTED, "attention_bias of config.json is not run");
     }
-    if (!is_off(json_object_get(c->text, "use_bidirectional_attention"))) {
+    if (!is_off(json_object_get(c->text, "use_bidirectional_attention")) &&
+        strcmp(c->architecture, "gemma-embedding") != 0) {
         return error_set(c->reterr, ENGINE_E_UNSUPPORTED,
-                         "use_bidirectional_attention of config.json is not run: this is an embedding model");
+                         "use_bidirectional_attention of config.json is run in gemma3_text only");
     }
     if (!is_off(activation) && !is_text(activation, "gelu_pytorch_tanh") &&
         !(c->generation == 1 && is_text(activation, "gelu"))) {
@@ -236,7 +239,7 @@ static int put_scaling(const struct converter *c, const json_t *rope, bool may_s
     if (!may_scale || !is_text(type, "linear")) {
         return error_set(c->reterr, ENGINE_E_UNSUPPORTED, "the rope scaling of config.json is not run");
     }
-    metas_string(c->metas, "gemma3.rope.scaling.type", "linear");
+    metas_string(c->metas, c->architecture, "rope.scaling.type", "linear");
     return put_real(c, rope, "factor", 0, "rope.scaling.factor");
 }
 
@@ -290,7 +293,7 @@ int folder_config_write(const json_t *config, const struct folder_shapes *shapes
         return r;
     }
     c.generation = strcmp(c.architecture, "gemma") == 0 ? 1 : strcmp(c.architecture, "gemma2") == 0 ? 2 : 3;
-    metas_string(m, "general.architecture", c.architecture);
+    metas_string(m, "general", "architecture", c.architecture);
     r = check_features(&c, config);
     r = r == 0 ? put_sizes(&c, shapes) : r;
     r = r == 0 ? put_windows(&c) : r;

@@ -19,7 +19,7 @@ struct metas {
 
 void metas_u32(struct metas *m, const char *architecture, const char *key, uint32_t value);
 void metas_f64(struct metas *m, const char *architecture, const char *key, double value);
-void metas_string(struct metas *m, const char *key, const char *text);
+void metas_string(struct metas *m, const char *architecture, const char *key, const char *text);
 void metas_bools(struct metas *m, const char *architecture, const char *key, const bool *values,
                  uint32_t count);
 

@@ -15,8 +15,7 @@ static void put_text(struct buf *b, const char *text, size_t size) {
 
 static void put_key(struct metas *m, const char *architecture, const char *key, enum meta_type type) {
     char full[96];
-    int size = architecture == NULL ? snprintf(full, sizeof full, "%s", key)
-                                    : snprintf(full, sizeof full, "%s.%s", architecture, key);
+    int size = snprintf(full, sizeof full, "%s.%s", architecture, key);
 
     put_text(&m->bytes, full, (size_t)size);
     buf_u32(&m->bytes, type);
@@ -43,8 +42,8 @@ void metas_f64(struct metas *m, const char *architecture, const char *key, doubl
     buf_u64(&m->bytes, bits);
 }
 
-void metas_string(struct metas *m, const char *key, const char *text) {
-    put_key(m, NULL, key, META_STRING);
+void metas_string(struct metas *m, const char *architecture, const char *key, const char *text) {
+    put_key(m, architecture, key, META_STRING);
     put_text(&m->bytes, text, strlen(text));
 }
 
@@ -57,19 +56,19 @@ void metas_bools(struct metas *m, const char *architecture, const char *key, con
 }
 
 void vocabulary_write(const struct vocabulary *v, size_t count, struct metas *m) {
-    metas_string(m, "tokenizer.ggml.model", "llama");
-    put_array(m, NULL, "tokenizer.ggml.tokens", META_STRING, count);
+    metas_string(m, "tokenizer.ggml", "model", "llama");
+    put_array(m, "tokenizer.ggml", "tokens", META_STRING, count);
     for (size_t i = 0; i < count; i++) {
         put_text(&m->bytes, v->pieces[i].text, v->pieces[i].size);
     }
-    put_array(m, NULL, "tokenizer.ggml.scores", META_F32, count);
+    put_array(m, "tokenizer.ggml", "scores", META_F32, count);
     for (size_t i = 0; i < count; i++) {
         uint32_t bits;
 
         memcpy(&bits, &v->pieces[i].score, sizeof bits);
         buf_u32(&m->bytes, bits);
     }
-    put_array(m, NULL, "tokenizer.ggml.token_type", META_I32, count);
+    put_array(m, "tokenizer.ggml", "token_type", META_I32, count);
     for (size_t i = 0; i < count; i++) {
         buf_u32(&m->bytes, v->pieces[i].type == 0 ? PIECE_TYPE_UNUSED : v->pieces[i].type);
     }

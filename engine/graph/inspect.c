@@ -102,6 +102,7 @@ static void describe_shape(const struct text_config *c, struct engine_model_info
     info->vocabulary = c->vocabulary;
     info->context = c->context;
     info->window = c->window;
+    info->embeds = c->both_ways;
 }
 
 static void describe_tokenizer(const struct tokenizer *t, struct engine_model_info *info) {

@@ -177,18 +177,27 @@ static void place_row(const struct text_run *run, uint32_t layer, size_t row, bo
     }
 }
 
-/* The visible part of the row's path: position j is visible iff j <= i, and i - j < window where the layer
- * slides. */
+/* Position j is visible from i iff j <= i, and i - j < window where the layer slides; where tokens see both
+ * ways, everywhere or up to `window` away. */
+static void visible_range(const struct text_config *c, uint32_t layer, uint32_t i, uint32_t count,
+                          uint32_t *ret_begin, uint32_t *ret_end) {
+    uint32_t reach = !c->sliding[layer] ? UINT32_MAX : c->both_ways ? c->window : c->window - 1;
+
+    *ret_begin = i > reach ? i - reach : 0;
+    *ret_end = !c->both_ways ? i + 1 : reach < count - 1 - i ? i + reach + 1 : count;
+}
+
+/* The visible part of the row's path. */
 static size_t visible_runs(const struct text_run *run, uint32_t layer, const struct step_row *r,
                            uint32_t kv_head, struct kv_run *runs) {
     const struct text_config *c = &run->model->config;
     const struct text_state *s = run->state;
     const struct step_slice *slice = &s->step.slices[r->slice];
-    uint32_t end = r->position + 1;
-    uint32_t begin = c->sliding[layer] && end > c->window ? end - c->window : 0;
+    uint32_t begin, end;
     uint32_t width = c->kv_heads * c->head_size, at = 0;
     size_t count = 0;
 
+    visible_range(c, layer, r->position, slice->count, &begin, &end);
     for (uint32_t i = 0; i < slice->span_count && at < end; i++) {
         const struct kv_span *span = &s->step.spans[slice->first_span + i];
         uint32_t first = begin > at ? begin - at : 0;

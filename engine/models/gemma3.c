@@ -22,12 +22,7 @@ static int configure(const struct tensor_file *file, struct text_config *ret_con
 }
 
 static const struct weight_row weights[] = {
-    NORM(attn_norm, DIM_HIDDEN),
-    NORM(post_attention_norm, DIM_HIDDEN),
-    NORM(ffn_norm, DIM_HIDDEN),
-    NORM(post_ffw_norm, DIM_HIDDEN),
-    QUERY_NORM(attn_q_norm, DIM_HEAD),
-    NORM(attn_k_norm, DIM_HEAD),
+    GEMMA3_NORMS,
     MATRICES,
 };
 

@@ -59,4 +59,9 @@ struct weight_row {
         LINEAR(ffn_gate, DIM_HIDDEN, DIM_FEED_FORWARD), LINEAR(ffn_up, DIM_HIDDEN, DIM_FEED_FORWARD),        \
         LINEAR(ffn_down, DIM_FEED_FORWARD, DIM_HIDDEN)
 
+/* And the norms of Gemma 3. */
+#define GEMMA3_NORMS                                                                                         \
+    NORM(attn_norm, DIM_HIDDEN), NORM(post_attention_norm, DIM_HIDDEN), NORM(ffn_norm, DIM_HIDDEN),          \
+        NORM(post_ffw_norm, DIM_HIDDEN), QUERY_NORM(attn_q_norm, DIM_HEAD), NORM(attn_k_norm, DIM_HEAD)
+
 #endif

@@ -22,6 +22,13 @@ static bool all_finite(const float *values, size_t count) {
     return true;
 }
 
+/* The residual stream; of an embedding model after its last layer what norm_rows made of it. */
+static const float *rows_read(const struct text_run *run, const struct step_tap *tap) {
+    const struct text_config *c = &run->model->config;
+
+    return c->both_ways && tap->layer == c->layers ? run->state->h : run->state->x;
+}
+
 /* Sums in position order and in double precision; a segment that is spread over several steps keeps its sum.
  */
 static bool read_mean(const struct text_run *run, const struct step_tap *tap) {
@@ -29,11 +36,12 @@ static bool read_mean(const struct text_run *run, const struct step_tap *tap) {
     const struct step_slice *slice = &s->step.slices[tap->slice];
     const struct segment_plan *segment = &slice->forest->segments[slice->segment];
     uint32_t hidden = run->model->config.hidden;
+    const float *rows = rows_read(run, tap);
     double *sum = tap->forest->sums[tap->readout];
     float *out = tap_readout(tap)->out;
 
     for (uint32_t i = 0; i < slice->count; i++) {
-        const float *x = s->x + (size_t)s->step.row_of[slice->first + i] * hidden;
+        const float *x = rows + (size_t)s->step.row_of[slice->first + i] * hidden;
 
         for (uint32_t c = 0; c < hidden; c++) {
             sum[c] += x[c];
@@ -145,7 +153,6 @@ static bool read_next(const struct text_run *run, const struct step_tap *tap) {
 }
 
 static bool read_tap(const struct text_run *run, const struct step_tap *tap, float *row) {
-    const struct text_state *s = run->state;
     const struct engine_readout *r = tap_readout(tap);
     uint32_t hidden = run->model->config.hidden;
 
@@ -153,7 +160,7 @@ static bool read_tap(const struct text_run *run, const struct step_tap *tap, flo
     case ENGINE_READ_MEAN:
         return read_mean(run, tap);
     case ENGINE_READ_LAST:
-        memcpy(r->out, s->x + (size_t)tap->row * hidden, hidden * sizeof *r->out);
+        memcpy(r->out, rows_read(run, tap) + (size_t)tap->row * hidden, hidden * sizeof *r->out);
         return all_finite(r->out, hidden);
     case ENGINE_READ_LOGITS:
         return r->ids == NULL || read_listed(run, tap, row);

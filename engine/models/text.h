@@ -31,6 +31,8 @@ struct text_config {
     double global_factor;
     uint32_t adapter_ranks; /* the widest low_rank of any layer; 0 without an adapter */
     bool sliding[STEP_MAX_LAYERS];
+    bool both_ways; /* an embedding model: a segment is one text whose tokens all see each other, or in
+                       sliding layers those at most `window` away; no head, the last layer is read normed */
 };
 
 /* W [rows, cols]: packed panels, or f32 rows where `values` is not NULL. With an adapter W x + B t, where t
@@ -87,7 +89,7 @@ const struct text_architecture *text_architecture_find(const char *name, size_t 
 int text_configure(const struct tensor_file *file, const struct text_architecture **ret_architecture,
                    struct text_config *ret_config, struct error *reterr) MUST_CHECK;
 
-extern const struct text_architecture text_gemma1, text_gemma2, text_gemma3;
+extern const struct text_architecture text_gemma1, text_gemma2, text_gemma3, text_embedding;
 
 /* Checks that every tensor is there with its shape and a type that runs; *ret_bytes is the memory that
  * binding takes. Touches no weights. */

@@ -7,10 +7,10 @@
                                                                 others, in every format, against the engine
 
 A model is written as a Hugging Face folder and as GGUF files. Beside each stands NAME.logits: u32 positions, u32
-vocabulary, the tokens as u32, and float32 logits at every position, little-endian; those of a
-quantised file are computed from its dequantised weights. Weights are tempered: branches are small beside the residual
-stream, as in trained models. Windows are crossed, soft caps are hit, head counts are odd. requirements.txt pins the
-versions.
+vocabulary, the tokens as u32, and float32 logits at every position, little-endian; of the embedding model the width and
+the normed last layer instead. Those of a quantised file are computed from its dequantised weights. Weights are
+tempered: branches are small beside the residual stream, as in trained models. Windows are crossed, soft caps are hit,
+head counts are odd. requirements.txt pins the versions.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gguf
@@ -41,6 +42,7 @@ from transformers import (
     Gemma2ForCausalLM,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
+    Gemma3TextModel,
     GemmaConfig,
     GemmaForCausalLM,
 )
@@ -148,7 +150,23 @@ def gemma3(shape: Shape) -> Gemma3ForCausalLM:
     return Gemma3ForCausalLM(with_heads(config, shape))
 
 
-MODELS = {"gemma": gemma, "gemma2": gemma2, "gemma3": gemma3}
+class Embedding(Gemma3TextModel):
+    """Its "logits" are what the mean is taken of: the normed last layer."""
+
+    def forward(self, input_ids: torch.Tensor, **rest: Any) -> Any:
+        out = super().forward(input_ids, **rest)
+        return SimpleNamespace(logits=out.last_hidden_state)
+
+
+def embedding(shape: Shape) -> Embedding:
+    config = gemma3(shape).config
+    both_ways = Gemma3TextConfig(
+        **config.to_dict() | {"num_attention_heads": 1, "use_bidirectional_attention": True}
+    )
+    return Embedding(with_heads(both_ways, shape))
+
+
+MODELS = {"gemma": gemma, "gemma2": gemma2, "gemma3": gemma3, "gemma-embedding": embedding}
 
 
 def temper(model: torch.nn.Module, architecture: str, seed: int) -> None:
@@ -263,12 +281,15 @@ def write_gguf(
     w.add_value_length(c.head_dim)
     w.add_layer_norm_rms_eps(c.rms_norm_eps)
     if architecture != "gemma":
-        w.add_sliding_window(c.sliding_window)
+        # Files have the whole width of a window that reaches both ways; transformers keeps its half.
+        w.add_sliding_window(
+            2 * (c.sliding_window - 1) if architecture == "gemma-embedding" else c.sliding_window
+        )
         w.add_sliding_window_pattern([k == "sliding_attention" for k in c.layer_types])
     if architecture == "gemma2":
         w.add_attn_logit_softcapping(c.attn_logit_softcapping)
         w.add_final_logit_softcapping(c.final_logit_softcapping)
-    if architecture == "gemma3":
+    if architecture in ("gemma3", "gemma-embedding"):
         w.add_rope_freq_base(1e6)
         w.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         w.add_rope_scaling_factor(8.0)
@@ -309,7 +330,7 @@ def write(out: Path) -> None:
         tokens = tokens_of(seed, shape.positions)
         model = make(shape)
         temper(model, architecture, seed)
-        files = "json" if architecture == "gemma3" else "model"
+        files = "json" if architecture.startswith("gemma3") else "model"
         write_folder(model, out / architecture, pieces, files, "bfloat16", "1GB")
         write_logits(out / f"{architecture}.logits", tokens, logits_of(model, tokens))
         if architecture == "gemma2":

@@ -10,13 +10,14 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "engine/engine.h"
 
 struct golden {
-    uint32_t count, vocabulary;
+    uint32_t count, vocabulary; /* of an embedding model its width */
     uint32_t *tokens;
     float *logits; /* [count, vocabulary] */
 };
@@ -47,16 +48,19 @@ static void run(const char *name, bool reference, const struct golden *g, float 
     char path[512];
 
     assert_non_null(readouts);
-    for (uint32_t i = 0; i < g->count; i++) {
-        readouts[i] = (struct engine_readout){
-            .kind = ENGINE_READ_LOGITS, .position = i, .out = out + (size_t)i * g->vocabulary};
-    }
     (void)snprintf(path, sizeof path, BUCKLER_SOURCE_DIR "/tests/golden/tiny/%s", name);
     if (engine_open(&(struct engine_options){.threads = 2, .reference = reference}, &engine, &e) != 0 ||
         engine_model_open(engine, path, &model, &e) != 0) {
         fail_msg("%s", e.text);
     }
-    assert_int_equal(engine_model_info(model)->vocabulary, g->vocabulary);
+    const struct engine_model_info *info = engine_model_info(model);
+    assert_int_equal(info->embeds ? info->hidden : info->vocabulary, g->vocabulary);
+    for (uint32_t i = 0; i < g->count; i++) {
+        readouts[i] = (struct engine_readout){.kind = info->embeds ? ENGINE_READ_LAST : ENGINE_READ_LOGITS,
+                                              .position = i,
+                                              .layer = info->layers,
+                                              .out = out + (size_t)i * g->vocabulary};
+    }
     struct engine_job job = {.kind = ENGINE_JOB_FOREST,
                              .model = model,
                              .segments = &segment,
@@ -104,8 +108,10 @@ static void check(const char *name, bool reference, double bound) {
 }
 
 static const char *const models[] = {
-    "gemma",  "gemma.q8_0.gguf",  "gemma.q4_0.gguf", /* the first of each is a folder */
-    "gemma2", "gemma2.q8_0.gguf", "gemma2.q4_0.gguf", "gemma3", "gemma3.q8_0.gguf", "gemma3.q4_0.gguf",
+    "gemma",           "gemma.q8_0.gguf",           "gemma.q4_0.gguf", /* the first of each is a folder */
+    "gemma2",          "gemma2.q8_0.gguf",          "gemma2.q4_0.gguf",
+    "gemma3",          "gemma3.q8_0.gguf",          "gemma3.q4_0.gguf",
+    "gemma-embedding", "gemma-embedding.q8_0.gguf", "gemma-embedding.q4_0.gguf",
 };
 
 static void test_f32_arithmetic_gives_the_logits_of_transformers(void **state) {
@@ -122,10 +128,101 @@ static void test_default_arithmetic_stays_within_a_hundredth_of_them(void **stat
     }
 }
 
+enum { TEXTS = 5, LONGEST = 40, HIDDEN = 32 };
+
+/* Means of TEXTS texts of different lengths as one job, or each as a job of its own. */
+static void read_means(struct engine_options options, bool together, float out[TEXTS][HIDDEN]) {
+    static const char path[] = BUCKLER_SOURCE_DIR "/tests/golden/tiny/gemma-embedding.q8_0.gguf";
+    struct engine_segment segments[TEXTS];
+    struct engine_readout readouts[TEXTS];
+    uint32_t tokens[TEXTS][LONGEST];
+    struct engine *engine;
+    struct engine_model *model;
+    struct error e = {0};
+
+    assert_int_equal(engine_open(&options, &engine, &e), 0);
+    assert_int_equal(engine_model_open(engine, path, &model, &e), 0);
+    assert_int_equal(engine_model_info(model)->hidden, HIDDEN);
+    for (uint32_t t = 0; t < TEXTS; t++) {
+        for (uint32_t i = 0; i < LONGEST; i++) {
+            tokens[t][i] = (t * 131 + i * i * 17 + 5) % 448;
+        }
+        segments[t] = (struct engine_segment){.parent = -1, .tokens = tokens[t], .count = LONGEST - 9 * t};
+        readouts[t] = (struct engine_readout){.kind = ENGINE_READ_MEAN,
+                                              .segment = together ? t : 0,
+                                              .layer = engine_model_info(model)->layers,
+                                              .out = out[t]};
+    }
+    for (uint32_t t = 0; t < TEXTS; t += together ? TEXTS : 1) {
+        struct engine_job job = {.kind = ENGINE_JOB_FOREST,
+                                 .model = model,
+                                 .segments = segments + t,
+                                 .segment_count = together ? TEXTS : 1,
+                                 .readouts = readouts + t,
+                                 .readout_count = together ? TEXTS : 1};
+        if (engine_run(engine, &job) != 0) {
+            fail_msg("%s", job.error.text);
+        }
+    }
+    engine_model_unref(model);
+    engine_free(engine);
+}
+
+static void test_a_mean_has_the_same_bits_in_any_company(void **state) {
+    (void)state;
+    const struct engine_options variants[] = {
+        {.threads = 3},
+        {.threads = 2, .step_tokens = 41},
+        {.threads = 1, .step_tokens = 64, .kv_tokens = 64},
+    };
+    static float alone[TEXTS][HIDDEN], out[TEXTS][HIDDEN];
+
+    read_means((struct engine_options){.threads = 1}, false, alone);
+    for (size_t i = 0; i < sizeof variants / sizeof variants[0]; i++) {
+        read_means(variants[i], true, out);
+        assert_memory_equal(out, alone, sizeof alone);
+    }
+}
+
+static void test_an_embedding_model_refuses_what_it_has_not(void **state) {
+    (void)state;
+    static const char path[] = BUCKLER_SOURCE_DIR "/tests/golden/tiny/gemma-embedding.q8_0.gguf";
+    uint32_t tokens[LONGEST] = {2};
+    struct engine_segment segments[2] = {{.parent = -1, .tokens = tokens, .count = 8},
+                                         {.parent = 0, .tokens = tokens, .count = 8}};
+    float out[HIDDEN];
+    struct engine_readout readout = {.kind = ENGINE_READ_MEAN, .layer = 1, .out = out};
+    struct engine *engine;
+    struct engine_model *model;
+    struct error e = {0};
+
+    assert_int_equal(engine_open(&(struct engine_options){.threads = 1, .step_tokens = 32}, &engine, &e), 0);
+    assert_int_equal(engine_model_open(engine, path, &model, &e), 0);
+    struct engine_job job = {.kind = ENGINE_JOB_FOREST,
+                             .model = model,
+                             .segments = segments,
+                             .segment_count = 2,
+                             .readouts = &readout,
+                             .readout_count = 1};
+    assert_int_equal(engine_submit(engine, &job, &e), ENGINE_E_INVALID);
+    assert_non_null(strstr(e.text, "segment 1 has a parent"));
+    job.segment_count = 1;
+    readout.kind = ENGINE_READ_NEXT;
+    assert_int_equal(engine_submit(engine, &job, &e), ENGINE_E_INVALID);
+    assert_non_null(strstr(e.text, "logits"));
+    readout.kind = ENGINE_READ_MEAN;
+    segments[0].count = LONGEST;
+    assert_int_equal(engine_submit(engine, &job, &e), ENGINE_E_TOO_LONG);
+    engine_model_unref(model);
+    engine_free(engine);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_f32_arithmetic_gives_the_logits_of_transformers),
         cmocka_unit_test(test_default_arithmetic_stays_within_a_hundredth_of_them),
+        cmocka_unit_test(test_a_mean_has_the_same_bits_in_any_company),
+        cmocka_unit_test(test_an_embedding_model_refuses_what_it_has_not),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
