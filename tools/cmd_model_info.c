@@ -21,8 +21,9 @@ static void print_text_model(const struct engine_model_info *m) {
     if (m->tokenizer_digest[0] != '\0') {
         (void)printf("tokenizer     SentencePiece BPE, sha256 %s\n", m->tokenizer_digest);
         (void)printf("template      %s%s\n",
-                     m->answers ? "known: that of yes_no can be asked"
-                                : "none is known: the turn tokens, Yes or No are not in the vocabulary",
+                     m->embeds    ? "none: an embedding model answers nothing"
+                     : m->answers ? "known: that of yes_no can be asked"
+                                  : "none is known: the turn tokens, Yes or No are not in the vocabulary",
                      m->chat_template ? "; the file's own chat template is not used" : "");
     }
 }
@@ -58,7 +59,7 @@ static void print_json(const struct engine_model_info *m, const char *why) {
         (void)json_object_update_missing(o, shape);
         json_decref(shape);
         (void)json_object_set_new(o, "tokenizer_sha256", json_string(m->tokenizer_digest));
-        (void)json_object_set_new(o, "template_known", json_boolean(m->answers));
+        (void)json_object_set_new(o, "template_known", json_boolean(m->answers && !m->embeds));
         (void)json_object_set_new(o, "chat_template", json_boolean(m->chat_template));
     }
     (void)json_object_set_new(o, "runs", json_boolean(why == NULL));

@@ -82,6 +82,19 @@ static void test_a_model_like_shieldgemma_says_what_transformers_says(void **sta
     assert_int_equal(lines, 4);
 }
 
+static void test_refuses_a_model_that_reads_both_ways(void **state) {
+    static const struct engine_options options = {.threads = 1};
+    struct error error = {0};
+    struct fixture f;
+    (void)state;
+    fixture_init(&f, "yes_no", &options);
+    (void)snprintf(f.models, sizeof f.models, BUCKLER_SOURCE_DIR "/tests/golden/tiny");
+    (void)snprintf(f.config->model, sizeof f.config->model, "gemma-embedding");
+    assert_int_equal(fixture_open(&f, &error), CLASSIFIER_E_INVALID);
+    assert_non_null(strstr(error.text, "from left to right"));
+    fixture_deinit(&f);
+}
+
 static void test_a_leaf_is_the_flat_sequence_to_the_bit(void **state) {
     struct fixture f;
     (void)state;
@@ -328,6 +341,7 @@ static void test_grey_is_safe_for_open_nsfw_and_the_same_every_time(void **state
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_model_like_shieldgemma_says_what_transformers_says),
+        cmocka_unit_test(test_refuses_a_model_that_reads_both_ways),
         cmocka_unit_test(test_a_leaf_is_the_flat_sequence_to_the_bit),
         cmocka_unit_test(test_joined_pieces_are_the_tokens_of_the_whole_text),
         cmocka_unit_test(test_content_cannot_spell_control_tokens),
