@@ -23,6 +23,9 @@
  * .segments = s, .segment_count = 2, .readouts = &r, .readout_count = 1}; engine_submit(engine, &job) … the
  * eventfd becomes readable … engine_reap(engine) == &job, job.status == 0
  *
+ * An embedding model reads a segment as one text whose tokens see each other both ways: a segment of it has
+ * no parent and fits in a step, and there are no logits.
+ *
  * Guarantees: out values are the same bits for the same job on the same instruction set whatever else is
  * batched, packed, cached or threaded; a NaN or infinity in a readout is ENGINE_E_NOT_FINITE, never a number;
  * a job finishes exactly once. Only what a readout needs is computed.
@@ -82,10 +85,11 @@ enum engine_model_kind {
 
 struct engine_model_info {
     enum engine_model_kind kind;
-    char architecture[32];     /* "gemma3", "open_nsfw", "siglip" */
-    char name[96];             /* from the file's metadata, may be empty */
-    char digest[65];           /* SHA-256 of the file, lower-case hex */
-    char adapter_digest[65];   /* SHA-256 of the adapter's weights file; empty without an adapter */
+    char architecture[32];   /* "gemma3", "open_nsfw", "siglip" */
+    char name[96];           /* from the file's metadata, may be empty */
+    char digest[65];         /* SHA-256 of the file, lower-case hex; of a folder over the lines that sha256sum
+                                prints for the files that were read */
+    char adapter_digest[65]; /* SHA-256 of the adapter's weights file; empty without an adapter */
     char tokenizer_digest[65]; /* SHA-256 over pieces, scores and types; empty for image models */
     uint64_t file_bytes;
     uint64_t parameters;
@@ -94,13 +98,17 @@ struct engine_model_info {
     uint64_t kv_bytes;  /* KV pages when all are in use */
     uint32_t layers, hidden, heads, kv_heads, head_size, feed_forward, vocabulary, context, window;
     uint32_t bos;
+    bool answers;       /* the vocabulary has the turn tokens, Yes and No: yes/no templates can be asked */
+    bool chat_template; /* the file brings one, which is not used */
+    bool embeds;        /* an embedding model */
     uint32_t image_width, image_height; /* image classifiers, vision: what `pixels` must be */
     uint32_t image_rows;                /* vision: rows of `hidden` values that a picture becomes */
     char types[256];                    /* "Q5_0 ×72, Q8_0 ×10, …" */
 };
 
-/* Opens a GGUF text model, an mmproj GGUF or the OpenNSFW ONNX file (told apart by content). Blocks for the
- * time of repacking: not on a thread that must not wait. The file stays mapped. */
+/* Opens a text model (a GGUF file or a Hugging Face folder), an mmproj GGUF or the OpenNSFW ONNX file, told
+ * apart by content. Blocks for the time of repacking: not on a thread that must not wait. The file stays
+ * mapped. */
 int engine_model_open(struct engine *engine, const char *path, struct engine_model **ret_model,
                       struct error *reterr) MUST_CHECK;
 
@@ -118,8 +126,14 @@ struct engine_model *engine_model_unref(struct engine_model *model);
 
 const struct engine_model_info *engine_model_info(const struct engine_model *model);
 
-/* Only the header of a file: what it is and what it would take; no weights are touched. */
+/* What a file is and what it would take, without loading it. Of a file that cannot run, *ret_info has what
+ * was understood; `kind` is ENGINE_MODEL_INVALID when that is nothing. */
 int engine_inspect(const char *path, struct engine_model_info *ret_info, struct error *reterr) MUST_CHECK;
+
+/* Reads every value of a text model: ENGINE_E_NOT_FINITE with the tensor that holds a NaN or an infinity.
+ * `progress` may be NULL; it is told bytes. */
+int engine_verify(const char *path, void (*progress)(void *user, uint64_t done, uint64_t total), void *user,
+                  struct error *reterr) MUST_CHECK;
 
 /* ---- tokens ---- */
 
@@ -161,7 +175,7 @@ enum engine_readout_kind {
     ENGINE_READ_INVALID,
     ENGINE_READ_LOGITS, /* out [id_count]: logits of `ids` (NULL: all of the vocabulary) at `position` */
     ENGINE_READ_MEAN, /* out [hidden]: mean over the segment's positions of the residual stream after `layer`
-                         layers */
+                         layers; of an embedding model after its last layer, normed */
     ENGINE_READ_LAST, /* out [hidden]: the residual stream after `layer` layers at `position` */
     ENGINE_READ_NEXT, /* out [1]: the id with the highest logit at `position`, as a float (exact below 2^24)
                        */

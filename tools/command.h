@@ -34,6 +34,7 @@ extern const struct command command_classify;
 extern const struct command command_eval;
 extern const struct command command_logits;
 extern const struct command command_model_info;
+extern const struct command command_model_verify;
 extern const struct command command_tokenize;
 
 /* ---- help for commands (command.c) ---- */

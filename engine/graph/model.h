@@ -55,4 +55,7 @@ int model_open_adapter(struct engine_model *base, const char *path, const struct
 int model_inspect(const char *path, const struct model_settings *settings, struct engine_model_info *ret_info,
                   struct error *reterr) MUST_CHECK;
 
+int model_verify(const char *path, void (*progress)(void *user, uint64_t done, uint64_t total), void *user,
+                 struct error *reterr) MUST_CHECK;
+
 #endif

@@ -181,7 +181,7 @@ static void attend_block(const struct member *me, size_t head, struct block b) {
     struct kv_run all = {
         .keys = s->k + base, .values = s->v + base, .count = patches_of(m), .stride = s->padded_head};
 
-    m->kernels->attend_heads(s->q + base + b.row * padded, b.rows, &all, 1, padded, me->second);
+    m->kernels->attend_heads(s->q + base + b.row * padded, b.rows, &all, 1, padded, 0.0F, me->second);
     for (size_t i = 0; i < b.rows; i++) {
         memcpy(s->attended + (b.row + i) * m->width + head * m->head_size, me->second + i * padded,
                m->head_size * sizeof(float));
