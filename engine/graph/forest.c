@@ -306,9 +306,6 @@ uint32_t forest_schedule(struct forest *f, struct kvcache *kv, uint32_t s, uint3
     uint32_t count = left < budget ? left : budget;
     bool whole = f->job->segments[s].rows != NULL;
 
-    if (whole && count < left) {
-        return 0;
-    }
     while (p->pages_taken * KV_PAGE_TOKENS < p->scheduled + count && f->pages_held < f->page_share &&
            kvcache_take(kv, &f->pages[p->first_page + p->pages_taken])) {
         p->pages_taken++;
@@ -317,10 +314,17 @@ uint32_t forest_schedule(struct forest *f, struct kvcache *kv, uint32_t s, uint3
     uint32_t room = p->pages_taken * KV_PAGE_TOKENS - p->scheduled;
     count = count < room ? count : room;
     if (whole && count < left) {
-        return 0; /* what it took it keeps: the work before it ends soon and gives its pages back */
+        give_pages(f, kv, p);
+        return 0;
     }
     p->scheduled += count;
     return count;
+}
+
+uint32_t forest_least(const struct forest *f) {
+    uint32_t next = f->order[f->order_next];
+
+    return f->job->segments[next].rows != NULL ? f->segments[next].needed : 1;
 }
 
 void forest_unschedule(struct forest *f) {

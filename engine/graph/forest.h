@@ -71,18 +71,14 @@ static inline uint32_t forest_readout_layer(const struct forest *f, const struct
  * all or none. */
 uint32_t forest_schedule(struct forest *f, struct kvcache *kv, uint32_t s, uint32_t budget);
 
-/* Rows of the next segment when it is a picture, which a step takes whole or not at all; else 0. */
-static inline uint32_t forest_whole_rows(const struct forest *f) {
-    const struct engine_segment *next = &f->job->segments[f->order[f->order_next]];
-
-    return next->rows != NULL ? next->count : 0;
-}
-
 /* Takes back what was scheduled for a step that is not going to run. */
 void forest_unschedule(struct forest *f);
 
 /* After a step: what was scheduled is done; pages that nothing depends on go back. */
 void forest_settle(struct forest *f, struct kvcache *kv);
+
+/* The fewest tokens that a step must have room for, if the job is to go on with it. */
+uint32_t forest_least(const struct forest *f);
 
 static inline bool forest_finished(const struct forest *f) {
     return f->order_next == f->order_count;

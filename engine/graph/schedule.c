@@ -318,10 +318,10 @@ static int pack(struct scheduler *s, struct engine_model *m) {
     step_clear(&m->state.step);
     const struct work *oldest = s->candidates[0];
     uint64_t quarter = (m->state.step.row_limit + 3) / 4;
-    uint32_t whole = forest_whole_rows(oldest->forest);
-    quarter = whole > quarter ? whole : quarter; /* else a picture might wait for ever */
     uint32_t kept = (uint32_t)(oldest->forest->tokens_left < quarter ? oldest->forest->tokens_left : quarter);
+    uint32_t least = forest_least(oldest->forest);
     int r = 0;
+    kept = kept < least ? least : kept;
     qsort(s->candidates, count, sizeof(struct work *), compare_work);
     for (size_t i = 0; r == 0 && i < count; i++) {
         kept = s->candidates[i] == oldest ? 0 : kept;
