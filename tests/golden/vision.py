@@ -19,7 +19,7 @@ import random
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gguf
@@ -397,11 +397,23 @@ def ours(
     return logits
 
 
-def check(bucklerctl: Path, seed: int, count: int) -> bool:
+REAL = {
+    "side": 896,
+    "patch": 14,
+    "pool": 4,
+    "tower_layers": 3,
+    "tower_heads": 16,
+    "tower_head": 72,
+    "tower_mlp": 4304,
+}
+
+
+def check(bucklerctl: Path, seed: int, count: int, real: bool) -> bool:
     fine = True
     for number in range(seed, seed + count):
         rng = random.Random(number)
         shape = random_shape(rng)
+        shape = replace(shape, **REAL) if real else shape
         pictures = rng.choice([1, 1, 2, 3])
         kind = rng.choice([Q.F32, Q.F16, Q.BF16])
         print(f"seed {number}: {shape}, {pictures} pictures, {kind.name}")
@@ -438,11 +450,12 @@ def main() -> int:
     checker.add_argument("--bucklerctl", type=Path, required=True)
     checker.add_argument("--seed", type=int, default=1)
     checker.add_argument("--count", type=int, default=10)
+    checker.add_argument("--real", action="store_true", help="the tower in its real size, with three layers")
     a = parser.parse_args()
     if a.command == "write":
         write(a.out)
         return 0
-    return 0 if check(a.bucklerctl, a.seed, a.count) else 1
+    return 0 if check(a.bucklerctl, a.seed, a.count, a.real) else 1
 
 
 if __name__ == "__main__":
