@@ -144,7 +144,7 @@ static void run_gelu(void *user) {
 
 static void run_attend(void *user) {
     struct job *j = user;
-    j->k->attend_heads(j->x, j->heads, &j->run, 1, j->n, j->out);
+    j->k->attend_heads(j->x, j->heads, &j->run, 1, j->n, 0, j->out);
 }
 
 static void bench_shape(const struct kernel_set *k, const struct shape *shape) {

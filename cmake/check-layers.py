@@ -20,7 +20,7 @@ ARROWS: dict[str, set[str]] = {
     "policies": {"base", "config"},
     "classifiers": {"base", "policies", "config", "engine", "decode"},
     "daemon": {"base", "config", "policies", "classifiers", "engine", "audit", "ipc", "decode"},
-    "tools": {"base", "config", "policies", "engine", "audit", "clients"},
+    "tools": {"base", "config", "policies", "engine", "audit", "decode", "clients"},
     "clients": {"base"},
 }
 
@@ -45,7 +45,7 @@ ENGINE: dict[str, set[str]] = {
     "kernels": set(),
     "graph": {"kernels", "formats", "models", "tokenizer", "vision"},
     "models": {"kernels", "formats", "graph"},
-    "vision": {"kernels", "formats"},
+    "vision": {"kernels", "formats", "graph"},
 }
 
 # A foreign library is included by these files and no others.

@@ -111,6 +111,11 @@ int engine_inspect(const char *path, struct engine_model_info *ret_info, struct 
     return model_inspect(path, &settings, ret_info, reterr);
 }
 
+int engine_verify(const char *path, void (*progress)(void *user, uint64_t done, uint64_t total), void *user,
+                  struct error *reterr) {
+    return model_verify(path, progress, user, reterr);
+}
+
 int engine_tokenize(const struct engine_model *model, const char *text, size_t size, unsigned flags,
                     uint32_t **ret_tokens, uint32_t **ret_offsets, size_t *ret_count, struct error *reterr) {
     if (model->tokenizer == NULL) {

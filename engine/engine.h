@@ -13,12 +13,18 @@
  * guidelines over one content are N leaves under one content segment, and long text is several windows as
  * sibling trees.
  *
+ * A segment of embedding rows is a picture: each of its rows sees all of them, within the window of the
+ * layer, and all are computed in one step, so it has at most `step_tokens`.
+ *
  *   struct engine_segment s[2] = {{.parent = -1, .tokens = bos_and_preamble, .count = 12},
  *                                 {.parent = 0, .tokens = content, .count = 300}};
  *   struct engine_readout r = {.kind = ENGINE_READ_LOGITS, .segment = 1, .position = 299, .ids = yes_no,
  * .id_count = 2, .out = logits}; job = (struct engine_job){.kind = ENGINE_JOB_FOREST, .model = model,
  * .segments = s, .segment_count = 2, .readouts = &r, .readout_count = 1}; engine_submit(engine, &job) … the
  * eventfd becomes readable … engine_reap(engine) == &job, job.status == 0
+ *
+ * An embedding model reads a segment as one text whose tokens see each other both ways: a segment of it has
+ * no parent and fits in a step, and there are no logits.
  *
  * Guarantees: out values are the same bits for the same job on the same instruction set whatever else is
  * batched, packed, cached or threaded; a NaN or infinity in a readout is ENGINE_E_NOT_FINITE, never a number;
@@ -70,14 +76,20 @@ unsigned engine_threads(const struct engine *engine);
 
 /* ---- models ---- */
 
-enum engine_model_kind { ENGINE_MODEL_INVALID, ENGINE_MODEL_TEXT, ENGINE_MODEL_IMAGE_CLASSIFIER };
+enum engine_model_kind {
+    ENGINE_MODEL_INVALID,
+    ENGINE_MODEL_TEXT,
+    ENGINE_MODEL_IMAGE_CLASSIFIER,
+    ENGINE_MODEL_VISION, /* pictures to embedding rows for a text model: an mmproj GGUF */
+};
 
 struct engine_model_info {
     enum engine_model_kind kind;
-    char architecture[32];     /* "gemma3", "open_nsfw" */
-    char name[96];             /* from the file's metadata, may be empty */
-    char digest[65];           /* SHA-256 of the file, lower-case hex */
-    char adapter_digest[65];   /* SHA-256 of the adapter's weights file; empty without an adapter */
+    char architecture[32];   /* "gemma3", "open_nsfw", "siglip" */
+    char name[96];           /* from the file's metadata, may be empty */
+    char digest[65];         /* SHA-256 of the file, lower-case hex; of a folder over the lines that sha256sum
+                                prints for the files that were read */
+    char adapter_digest[65]; /* SHA-256 of the adapter's weights file; empty without an adapter */
     char tokenizer_digest[65]; /* SHA-256 over pieces, scores and types; empty for image models */
     uint64_t file_bytes;
     uint64_t parameters;
@@ -86,12 +98,17 @@ struct engine_model_info {
     uint64_t kv_bytes;  /* KV pages when all are in use */
     uint32_t layers, hidden, heads, kv_heads, head_size, feed_forward, vocabulary, context, window;
     uint32_t bos;
-    uint32_t image_width, image_height; /* image classifiers: what `pixels` must be */
+    bool answers;       /* the vocabulary has the turn tokens, Yes and No: yes/no templates can be asked */
+    bool chat_template; /* the file brings one, which is not used */
+    bool embeds;        /* an embedding model */
+    uint32_t image_width, image_height; /* image classifiers, vision: what `pixels` must be */
+    uint32_t image_rows;                /* vision: rows of `hidden` values that a picture becomes */
     char types[256];                    /* "Q5_0 ×72, Q8_0 ×10, …" */
 };
 
-/* Opens a GGUF text model or the OpenNSFW ONNX file (told apart by content). Blocks for the time of
- * repacking: not on a thread that must not wait. The file stays mapped. */
+/* Opens a text model (a GGUF file or a Hugging Face folder), an mmproj GGUF or the OpenNSFW ONNX file, told
+ * apart by content. Blocks for the time of repacking: not on a thread that must not wait. The file stays
+ * mapped. */
 int engine_model_open(struct engine *engine, const char *path, struct engine_model **ret_model,
                       struct error *reterr) MUST_CHECK;
 
@@ -109,8 +126,14 @@ struct engine_model *engine_model_unref(struct engine_model *model);
 
 const struct engine_model_info *engine_model_info(const struct engine_model *model);
 
-/* Only the header of a file: what it is and what it would take; no weights are touched. */
+/* What a file is and what it would take, without loading it. Of a file that cannot run, *ret_info has what
+ * was understood; `kind` is ENGINE_MODEL_INVALID when that is nothing. */
 int engine_inspect(const char *path, struct engine_model_info *ret_info, struct error *reterr) MUST_CHECK;
+
+/* Reads every value of a text model: ENGINE_E_NOT_FINITE with the tensor that holds a NaN or an infinity.
+ * `progress` may be NULL; it is told bytes. */
+int engine_verify(const char *path, void (*progress)(void *user, uint64_t done, uint64_t total), void *user,
+                  struct error *reterr) MUST_CHECK;
 
 /* ---- tokens ---- */
 
@@ -144,14 +167,15 @@ enum engine_job_kind { ENGINE_JOB_INVALID, ENGINE_JOB_FOREST, ENGINE_JOB_IMAGES,
 struct engine_segment {
     int32_t parent;         /* index of an earlier segment, or -1 for a root */
     uint32_t count;         /* at least 1 */
-    const uint32_t *tokens; /* [count] */
+    const uint32_t *tokens; /* [count]; NULL for a picture */
+    const float *rows;      /* [count, hidden] of a picture, as a vision model gives them; NULL for tokens */
 };
 
 enum engine_readout_kind {
     ENGINE_READ_INVALID,
     ENGINE_READ_LOGITS, /* out [id_count]: logits of `ids` (NULL: all of the vocabulary) at `position` */
     ENGINE_READ_MEAN, /* out [hidden]: mean over the segment's positions of the residual stream after `layer`
-                         layers */
+                         layers; of an embedding model after its last layer, normed */
     ENGINE_READ_LAST, /* out [hidden]: the residual stream after `layer` layers at `position` */
     ENGINE_READ_NEXT, /* out [1]: the id with the highest logit at `position`, as a float (exact below 2^24)
                        */
@@ -178,11 +202,13 @@ struct engine_job {
     const struct engine_readout *readouts;
     uint32_t readout_count;
 
-    /* IMAGES: RGB8 [image_count, image_height, image_width, 3]; out_scores [image_count, 2]: {sfw, nsfw} in
-     * 0…1 */
+    /* IMAGES: RGB8 [image_count, image_height, image_width, 3]. Image classifiers: out_scores [image_count,
+     * 2]: {sfw, nsfw} in 0…1. Vision: out_rows [image_count, image_rows, hidden]; the engine goes on with
+     * text between two layers of a picture */
     const uint8_t *pixels;
     uint32_t image_count;
     float *out_scores;
+    float *out_rows;
 
     /* CALL: `call` runs on the helper thread and its return value becomes `status`; for work that must not
      * stop a loop. Calls wait for each other and nothing else waits for them. */

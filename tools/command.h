@@ -36,6 +36,7 @@ extern const struct command command_classify;
 extern const struct command command_eval;
 extern const struct command command_logits;
 extern const struct command command_model_info;
+extern const struct command command_model_verify;
 extern const struct command command_tokenize;
 
 /* ---- help for commands (command.c) ---- */
@@ -70,6 +71,10 @@ bool command_decimal(const char *option, const char *text, double least, double 
  * fails. */
 int command_open_model(const char *path, const char *lora, uint64_t threads, bool reference,
                        struct engine **ret_engine, struct engine_model **ret_model);
+
+/* Picture files, separated by commas, decoded to RGB8 [*ret_count, side, side, 3]; malloc'ed. */
+int command_pictures(const char *list, uint32_t side, uint8_t **ret_pixels, uint32_t *ret_count,
+                     struct error *reterr);
 
 /* A progress bar on standard error when that is a terminal; total 0: unknown. Call with done == total at the
  * end. */

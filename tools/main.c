@@ -11,7 +11,7 @@ static const struct command *const commands[] = {
     &command_audit_key, &command_audit_prove,  &command_audit_show,     &command_audit_verify,
     &command_batch,     &command_bench_engine, &command_bench_policies, &command_bench_serve,
     &command_calibrate, &command_check,        &command_classify,       &command_eval,
-    &command_logits,    &command_model_info,   &command_tokenize,
+    &command_logits,    &command_model_info,   &command_model_verify,   &command_tokenize,
 };
 
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };

@@ -87,8 +87,9 @@ static int data_file(const struct classifier_env *env, const char *model, const 
 
 static int check_base(const struct head *head, struct error *reterr) {
     const struct engine_model_info *info = engine_model_info(head->model);
-    if (info->kind != ENGINE_MODEL_TEXT) {
-        return error_set(reterr, CLASSIFIER_E_INVALID, "model %s does not read text", head->card.base_file);
+    if (info->kind != ENGINE_MODEL_TEXT || info->embeds) {
+        return error_set(reterr, CLASSIFIER_E_INVALID, "model %s does not read text from left to right",
+                         head->card.base_file);
     }
     if (strcmp(info->digest, head->card.base_sha256) != 0) {
         return error_set(reterr, CLASSIFIER_E_INVALID,

@@ -205,8 +205,9 @@ static int yes_no_open(const struct policy *policy, const struct policy_classifi
         return rc;
     }
     const struct engine_model_info *info = engine_model_info(y->model);
-    if (info->kind != ENGINE_MODEL_TEXT) {
-        return error_set(reterr, CLASSIFIER_E_INVALID, "model %s does not read text", config->model);
+    if (info->kind != ENGINE_MODEL_TEXT || info->embeds) {
+        return error_set(reterr, CLASSIFIER_E_INVALID, "model %s does not read text from left to right",
+                         config->model);
     }
     rc = take_vocabulary(y, config->model, reterr);
     rc = rc != 0 ? rc : take_templates(y, &digested, reterr);

@@ -36,21 +36,41 @@ struct meta {
     size_t bytes; /* from there to the end of the value */
 };
 
-struct tensor_file {
-    const uint8_t *bytes;
+/* A file that was mapped and is unmapped with the directory. */
+struct mapping {
+    char *name; /* in its folder; NULL for a file of its own */
+    void *bytes;
     size_t size;
-    bool mapped;        /* bytes were mapped here and are unmapped with the file */
+};
+
+struct tensor_file {
+    const uint8_t *bytes; /* what metadata are in */
+    uint64_t size;        /* of all files together */
+    struct mapping *mappings;
+    size_t mapping_count;
     struct meta *metas; /* sorted by key */
     size_t meta_count;
     struct tensor *tensors; /* in file order; the names are in `names` */
     size_t tensor_count;
     uint32_t *by_name; /* tensor indices sorted by name */
     char *names;
+
+    /* Of a folder: */
+    char *prefix; /* of the names of its tensors; NULL for GGUF */
+    bool gemma1;
+    void *owned;  /* `bytes`, when they were made here */
+    float *norms; /* data of tensors that are not in the file as they are here */
 };
 
 /* Maps a whole regular file that is not empty, read-only. */
 int tensor_file_map_path(const char *path, void **ret_bytes, size_t *ret_size,
                          struct error *reterr) MUST_CHECK;
+
+/* Keeps the mapping, for a directory that has none yet. */
+int tensor_file_adopt(struct tensor_file *file, void *bytes, size_t size) MUST_CHECK;
+
+/* Fills by_name; returns a tensor whose name another one has too, or NULL. */
+const struct tensor *tensor_file_sort(struct tensor_file *file);
 
 /* Order of keys: bytes, then length. */
 int meta_key_compare(const char *a, size_t a_size, const char *b, size_t b_size);

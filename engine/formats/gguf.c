@@ -329,27 +329,11 @@ static int read_tensor(struct reader *r, struct tensor *t, char *name, uint64_t 
     return 0;
 }
 
-static int compare_names(const void *a, const void *b, void *user) {
-    const struct tensor *tensors = user;
-    uint32_t x = *(const uint32_t *)a;
-    uint32_t y = *(const uint32_t *)b;
-    int order = strcmp(tensors[x].name, tensors[y].name);
-    return order != 0 ? order : (x > y) - (x < y);
-}
-
 static int index_tensors(struct reader *r, const size_t *offset_ats) {
-    struct tensor_file *f = r->file;
-    for (size_t i = 0; i < f->tensor_count; i++) {
-        f->by_name[i] = (uint32_t)i;
-    }
-    qsort_r(f->by_name, f->tensor_count, sizeof *f->by_name, compare_names, f->tensors);
-    for (size_t i = 1; i < f->tensor_count; i++) {
-        const char *name = f->tensors[f->by_name[i]].name;
-        if (strcmp(f->tensors[f->by_name[i - 1]].name, name) == 0) {
-            return refuse(r, offset_ats[f->by_name[i]], "the entry of a second tensor named %s ends", name);
-        }
-    }
-    return 0;
+    const struct tensor *twice = tensor_file_sort(r->file);
+    return twice == NULL ? 0
+                         : refuse(r, offset_ats[twice - r->file->tensors],
+                                  "the entry of a second tensor named %s ends", twice->name);
 }
 
 static int place_tensors(struct reader *r, const size_t *offset_ats) {
@@ -477,12 +461,12 @@ int gguf_open(const char *path, struct tensor_file **ret_file, struct error *ret
         return rc;
     }
     rc = gguf_open_memory(bytes, size, &file, reterr);
-    if (rc != 0) {
-        (void)munmap(bytes, size);
-        (void)error_prefix(reterr, "%s: ", path);
-        return rc;
+    if (rc == 0 && (rc = tensor_file_adopt(file, bytes, size)) == 0) {
+        *ret_file = file;
+        return 0;
     }
-    file->mapped = true;
-    *ret_file = file;
-    return 0;
+    (void)tensor_file_free(file);
+    (void)munmap(bytes, size);
+    return rc == -ENOMEM ? error_errno(reterr, ENOMEM, "%s: cannot be kept", path)
+                         : error_prefix(reterr, "%s: ", path);
 }

@@ -33,25 +33,32 @@ static int take_type(const struct safetensors_entry *entry, struct tensor *t, st
                      entry->type);
 }
 
+int tensor_from_safetensors(const struct safetensors_entry *entry, struct tensor *t, struct error *reterr) {
+    _Static_assert((int)SAFETENSORS_MAX_DIMS == (int)TENSOR_MAX_DIMS, "every shape fits");
+    int r = take_type(entry, t, reterr);
+
+    t->dim_count = entry->dim_count;
+    for (uint32_t d = 0; d < TENSOR_MAX_DIMS; d++) {
+        t->dims[d] = d < entry->dim_count ? entry->dims[entry->dim_count - 1 - d] : 1;
+    }
+    t->data = entry->data;
+    t->bytes = entry->size;
+    return r;
+}
+
 static int take_tensors(const struct safetensors *directory, struct tensor_file *f, struct error *reterr) {
     char *names = f->names;
 
     for (size_t i = 0; i < directory->count; i++) {
         const struct safetensors_entry *entry = &directory->entries[i];
         struct tensor *t = &f->tensors[i];
-        int r = take_type(entry, t, reterr);
+        int r = tensor_from_safetensors(entry, t, reterr);
 
         if (r != 0) {
             return r;
         }
         t->name = strcpy(names, entry->name); /* room for all of them was counted before */
         names += strlen(entry->name) + 1;
-        t->dim_count = entry->dim_count;
-        for (uint32_t d = 0; d < TENSOR_MAX_DIMS; d++) {
-            t->dims[d] = d < entry->dim_count ? entry->dims[entry->dim_count - 1 - d] : 1;
-        }
-        t->data = entry->data;
-        t->bytes = entry->size;
         f->by_name[i] = (uint32_t)i; /* the directory is by name */
     }
     f->tensor_count = directory->count;
@@ -60,7 +67,6 @@ static int take_tensors(const struct safetensors *directory, struct tensor_file 
 
 int tensors_open_safetensors_memory(const void *bytes, size_t size, struct tensor_file **ret_file,
                                     struct error *reterr) {
-    _Static_assert((int)SAFETENSORS_MAX_DIMS == (int)TENSOR_MAX_DIMS, "every shape fits");
     CLEANUP(safetensors_deinit) struct safetensors directory = {0};
     size_t name_bytes = 0;
     int r = safetensors_read(bytes, size, &directory, reterr);
@@ -100,11 +106,12 @@ int tensors_open_safetensors(const char *path, struct tensor_file **ret_file, st
         return r;
     }
     r = tensors_open_safetensors_memory(bytes, size, &file, reterr);
-    if (r != 0) {
-        (void)munmap(bytes, size);
-        return error_prefix(reterr, "%s: ", path);
+    if (r == 0 && (r = tensor_file_adopt(file, bytes, size)) == 0) {
+        *ret_file = file;
+        return 0;
     }
-    file->mapped = true;
-    *ret_file = file;
-    return 0;
+    (void)tensor_file_free(file);
+    (void)munmap(bytes, size);
+    return r == -ENOMEM ? error_errno(reterr, ENOMEM, "%s: cannot be kept", path)
+                        : error_prefix(reterr, "%s: ", path);
 }

@@ -15,4 +15,10 @@ int tensors_open_safetensors(const char *path, struct tensor_file **ret_file,
 int tensors_open_safetensors_memory(const void *bytes, size_t size, struct tensor_file **ret_file,
                                     struct error *reterr) MUST_CHECK;
 
+struct safetensors_entry;
+
+/* All of a tensor but its name. ENGINE_E_UNSUPPORTED for a type that is not read. */
+int tensor_from_safetensors(const struct safetensors_entry *entry, struct tensor *ret_tensor,
+                            struct error *reterr) MUST_CHECK;
+
 #endif

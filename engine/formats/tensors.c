@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,6 +18,7 @@
 #include "base/cursor.h"
 #include "engine/engine.h"
 #include "engine/formats/directory.h"
+#include "engine/formats/folder_parts.h"
 
 int tensor_file_map_path(const char *path, void **ret_bytes, size_t *ret_size, struct error *reterr) {
     CLEANUP(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -45,14 +47,51 @@ struct tensor_file *tensor_file_free(struct tensor_file *file) {
     if (file == NULL) {
         return NULL;
     }
-    if (file->mapped) {
-        (void)munmap((void *)(uintptr_t)file->bytes, file->size);
+    for (size_t i = 0; i < file->mapping_count; i++) {
+        (void)munmap(file->mappings[i].bytes, file->mappings[i].size);
+        free(file->mappings[i].name);
     }
+    free(file->mappings);
+    free(file->prefix);
+    free(file->owned);
+    free(file->norms);
     free(file->metas);
     free(file->tensors);
     free(file->by_name);
     free(file->names);
     free(file);
+    return NULL;
+}
+
+int tensor_file_adopt(struct tensor_file *file, void *bytes, size_t size) {
+    file->mappings = calloc(1, sizeof *file->mappings);
+    if (file->mappings == NULL) {
+        return -ENOMEM;
+    }
+    file->mappings[0] = (struct mapping){.bytes = bytes, .size = size};
+    file->mapping_count = 1;
+    return 0;
+}
+
+static int compare_names(const void *a, const void *b, void *user) {
+    const struct tensor *tensors = user;
+    uint32_t x = *(const uint32_t *)a;
+    uint32_t y = *(const uint32_t *)b;
+    int order = strcmp(tensors[x].name, tensors[y].name);
+    return order != 0 ? order : (x > y) - (x < y);
+}
+
+const struct tensor *tensor_file_sort(struct tensor_file *file) {
+    for (size_t i = 0; i < file->tensor_count; i++) {
+        file->by_name[i] = (uint32_t)i;
+    }
+    qsort_r(file->by_name, file->tensor_count, sizeof *file->by_name, compare_names, file->tensors);
+    for (size_t i = 1; i < file->tensor_count; i++) {
+        const struct tensor *t = &file->tensors[file->by_name[i]];
+        if (strcmp(file->tensors[file->by_name[i - 1]].name, t->name) == 0) {
+            return t;
+        }
+    }
     return NULL;
 }
 
@@ -83,6 +122,18 @@ const struct tensor *tensor_find(const struct tensor_file *file, const char *nam
     return NULL;
 }
 
+const char *tensor_file_part(const struct tensor_file *file, size_t index) {
+    return index < file->mapping_count ? file->mappings[index].name : NULL;
+}
+
+struct tensor_spelling tensor_spelled(const struct tensor_file *file, const char *name) {
+    struct tensor_spelling s;
+    char rest[FOLDER_NAME_BYTES];
+    bool other = file->prefix != NULL && folder_name_back(name, file->gemma1, rest, sizeof rest);
+    (void)snprintf(s.text, sizeof s.text, "%s%s", other ? file->prefix : "", other ? rest : name);
+    return s;
+}
+
 uint64_t tensor_file_bytes(const struct tensor_file *file) {
     return file->size;
 }
@@ -92,7 +143,13 @@ const void *tensor_file_map(const struct tensor_file *file) {
 }
 
 void tensor_drop_pages(const struct tensor_file *file, const struct tensor *t) {
-    if (!file->mapped) {
+    const uint8_t *data = t->data;
+    bool mapped = false;
+    for (size_t i = 0; i < file->mapping_count && !mapped; i++) {
+        const uint8_t *bytes = file->mappings[i].bytes;
+        mapped = data >= bytes && data < bytes + file->mappings[i].size;
+    }
+    if (!mapped) {
         return;
     }
     /* Only pages that hold nothing but this tensor: the neighbours may still be in use. */

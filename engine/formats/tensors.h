@@ -39,6 +39,15 @@ struct tensor_file *tensor_file_free(struct tensor_file *file);
 size_t tensor_count(const struct tensor_file *file);
 const struct tensor *tensor_at(const struct tensor_file *file, size_t index);
 const struct tensor *tensor_find(const struct tensor_file *file, const char *name); /* NULL: none */
+/* Name of the index-th file of a folder that was read; NULL behind the last and for a file of its own. */
+const char *tensor_file_part(const struct tensor_file *file, size_t index);
+
+/* How the file itself calls the tensor `name`, for messages. */
+struct tensor_spelling {
+    char text[320];
+};
+struct tensor_spelling tensor_spelled(const struct tensor_file *file, const char *name);
+
 uint64_t tensor_file_bytes(const struct tensor_file *file);
 const void *tensor_file_map(const struct tensor_file *file); /* the whole mapping */
 

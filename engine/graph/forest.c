@@ -14,14 +14,19 @@ static int check_segments(const struct engine_job *job, const struct forest_limi
     for (uint32_t s = 0; s < job->segment_count; s++) {
         const struct engine_segment *segment = &job->segments[s];
 
-        if (segment->count == 0 || segment->tokens == NULL) {
-            return error_set(reterr, ENGINE_E_INVALID, "segment %u is empty", s);
+        if (segment->count == 0 || (segment->tokens == NULL) == (segment->rows == NULL)) {
+            return error_set(reterr, ENGINE_E_INVALID, "segment %u is empty, or both tokens and rows", s);
         }
         if (segment->parent < -1 || segment->parent >= (int64_t)s) {
             return error_set(reterr, ENGINE_E_INVALID, "the parent of segment %u is not an earlier segment",
                              s);
         }
-        for (uint32_t i = 0; i < segment->count; i++) {
+        if (segment->rows != NULL && segment->count > limits->step_tokens) {
+            return error_set(reterr, ENGINE_E_TOO_LONG,
+                             "the picture in segment %u has %u rows, a step computes %u tokens", s,
+                             segment->count, limits->step_tokens);
+        }
+        for (uint32_t i = 0; segment->tokens != NULL && i < segment->count; i++) {
             if (segment->tokens[i] >= limits->vocabulary) {
                 return error_set(reterr, ENGINE_E_INVALID,
                                  "token %u of segment %u is %u, the vocabulary has %u", i, s,
@@ -79,6 +84,31 @@ static int check_readouts(const struct engine_job *job, const struct forest_limi
     return 0;
 }
 
+/* What a model whose tokens see each other both ways can do. */
+static int check_whole(const struct engine_job *job, const struct forest_limits *limits,
+                       struct error *reterr) {
+    for (uint32_t s = 0; s < job->segment_count; s++) {
+        if (job->segments[s].parent >= 0) {
+            return error_set(reterr, ENGINE_E_INVALID,
+                             "segment %u has a parent, but texts of this model have none", s);
+        }
+        if (job->segments[s].count > limits->step_tokens) {
+            return error_set(reterr, ENGINE_E_TOO_LONG,
+                             "segment %u has %u tokens, and a step of the engine %u", s,
+                             job->segments[s].count, limits->step_tokens);
+        }
+    }
+    for (uint32_t i = 0; i < job->readout_count; i++) {
+        enum engine_readout_kind kind = job->readouts[i].kind;
+
+        if (kind != ENGINE_READ_MEAN && kind != ENGINE_READ_LAST) {
+            return error_set(reterr, ENGINE_E_INVALID, "readout %u asks for logits, which this model has not",
+                             i);
+        }
+    }
+    return 0;
+}
+
 static int check_job(const struct engine_job *job, const struct forest_limits *limits, struct error *reterr) {
     if (job->segment_count == 0 || job->segment_count > FOREST_MAX_SEGMENTS || job->readout_count == 0 ||
         job->readout_count > FOREST_MAX_READOUTS || job->segments == NULL || job->readouts == NULL) {
@@ -86,7 +116,9 @@ static int check_job(const struct engine_job *job, const struct forest_limits *l
                          FOREST_MAX_SEGMENTS, FOREST_MAX_READOUTS);
     }
     int r = check_segments(job, limits, reterr);
-    return r != 0 ? r : check_readouts(job, limits, reterr);
+
+    r = r == 0 ? check_readouts(job, limits, reterr) : r;
+    return r == 0 && limits->whole ? check_whole(job, limits, reterr) : r;
 }
 
 /* ---- plan ---- */
@@ -97,9 +129,11 @@ static void plan_needs(struct forest *f) {
 
     for (uint32_t i = 0; i < job->readout_count; i++) {
         const struct engine_readout *r = &job->readouts[i];
+        const struct engine_segment *segment = &job->segments[r->segment];
         struct segment_plan *p = &f->segments[r->segment];
         uint32_t layer = forest_readout_layer(f, r);
-        uint32_t needed = r->kind == ENGINE_READ_MEAN ? job->segments[r->segment].count : r->position + 1;
+        bool all = f->whole || r->kind == ENGINE_READ_MEAN || segment->rows != NULL;
+        uint32_t needed = all ? segment->count : r->position + 1;
 
         p->depth = layer > p->depth ? layer : p->depth;
         p->needed = needed > p->needed ? needed : p->needed;
@@ -247,6 +281,7 @@ int forest_new(struct engine_job *job, const struct forest_limits *limits, struc
     f->job = job;
     f->layers = limits->layers;
     f->hidden = limits->hidden;
+    f->whole = limits->whole;
     f->sums = (double **)memory;
     f->segments = (struct segment_plan *)(f->sums + readouts);
     f->order = (uint32_t *)(f->segments + segments);
@@ -297,6 +332,7 @@ uint32_t forest_schedule(struct forest *f, struct kvcache *kv, uint32_t s, uint3
     struct segment_plan *p = &f->segments[s];
     uint32_t left = p->needed - p->scheduled;
     uint32_t count = left < budget ? left : budget;
+    bool whole = f->whole || f->job->segments[s].rows != NULL;
 
     while (p->pages_taken * KV_PAGE_TOKENS < p->scheduled + count && f->pages_held < f->page_share &&
            kvcache_take(kv, &f->pages[p->first_page + p->pages_taken])) {
@@ -305,8 +341,18 @@ uint32_t forest_schedule(struct forest *f, struct kvcache *kv, uint32_t s, uint3
     }
     uint32_t room = p->pages_taken * KV_PAGE_TOKENS - p->scheduled;
     count = count < room ? count : room;
+    if (whole && count < left) {
+        give_pages(f, kv, p);
+        return 0;
+    }
     p->scheduled += count;
     return count;
+}
+
+uint32_t forest_least(const struct forest *f) {
+    uint32_t next = f->order[f->order_next];
+
+    return f->whole || f->job->segments[next].rows != NULL ? f->segments[next].needed : 1;
 }
 
 void forest_unschedule(struct forest *f) {

@@ -22,6 +22,7 @@ struct forest_limits {
     uint32_t layers, hidden, vocabulary, context;
     uint32_t page_count;  /* pages of the model's cache */
     uint32_t step_tokens; /* most tokens of a step */
+    bool whole; /* the tokens of a segment see each other: it has no parent and is computed in one step */
 };
 
 struct segment_plan {
@@ -40,6 +41,7 @@ struct segment_plan {
 struct forest {
     struct engine_job *job;
     uint32_t layers, hidden;
+    bool whole;
     struct segment_plan *segments;
     uint32_t *order; /* needed segments, depth first */
     uint32_t order_count;
@@ -67,7 +69,8 @@ static inline uint32_t forest_readout_layer(const struct forest *f, const struct
     return r->kind == ENGINE_READ_MEAN || r->kind == ENGINE_READ_LAST ? r->layer : f->layers;
 }
 
-/* Plans up to `budget` further tokens of segment `s` and takes their pages; returns how many. */
+/* Plans up to `budget` further tokens of segment `s` and takes their pages; returns how many. Of a picture
+ * all or none. */
 uint32_t forest_schedule(struct forest *f, struct kvcache *kv, uint32_t s, uint32_t budget);
 
 /* Takes back what was scheduled for a step that is not going to run. */
@@ -75,6 +78,9 @@ void forest_unschedule(struct forest *f);
 
 /* After a step: what was scheduled is done; pages that nothing depends on go back. */
 void forest_settle(struct forest *f, struct kvcache *kv);
+
+/* The fewest tokens that a step must have room for, if the job is to go on with it. */
+uint32_t forest_least(const struct forest *f);
 
 static inline bool forest_finished(const struct forest *f) {
     return f->order_next == f->order_count;

@@ -2,129 +2,11 @@
 #include "engine/graph/model.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 
 #include "base/cleanup.h"
-#include "base/digest.h"
-#include "base/fd.h"
-
-/* ---- what a file is ---- */
-
-enum file_kind { FILE_INVALID, FILE_GGUF, FILE_ONNX };
-
-/* An ONNX file is a protobuf message that begins with its field 1, a varint. */
-static int read_kind(const char *path, enum file_kind *ret_kind, uint64_t *ret_bytes, struct error *reterr) {
-    CLEANUP(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    unsigned char magic[4];
-    struct stat st;
-
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        return error_errno(reterr, errno, "cannot open %s", path);
-    }
-    if (!S_ISREG(st.st_mode)) {
-        return error_set(reterr, ENGINE_E_FORMAT, "%s is not a regular file", path);
-    }
-    int r = fd_read_all(fd, magic, sizeof magic);
-    if (r != 0 && r != -ENODATA) {
-        return error_errno(reterr, -r, "cannot read %s", path);
-    }
-    if (r == 0 && memcmp(magic, "GGUF", 4) == 0) {
-        *ret_kind = FILE_GGUF;
-    } else if (r == 0 && magic[0] == 0x08) {
-        *ret_kind = FILE_ONNX;
-    } else {
-        return error_set(reterr, ENGINE_E_FORMAT, "%s is neither a GGUF nor an ONNX file", path);
-    }
-    *ret_bytes = (uint64_t)st.st_size;
-    return 0;
-}
-
-/* "Q5_0 ×81, F32 ×109": how many tensors are stored as what. */
-static void describe_types(const struct tensor_file *file, char *out, size_t out_size) {
-    uint32_t counts[64] = {0};
-    size_t used = 0;
-
-    for (size_t i = 0; i < tensor_count(file); i++) {
-        uint32_t type = tensor_at(file, i)->type;
-        counts[type < 63 ? type : 63]++;
-    }
-    out[0] = '\0';
-    for (uint32_t type = 0; type < 64 && used < out_size; type++) {
-        const struct tensor_type_info *info = tensor_type_info(type);
-
-        if (counts[type] > 0) {
-            int n = snprintf(out + used, out_size - used, "%s%s ×%u", used == 0 ? "" : ", ",
-                             info == NULL ? "other" : info->name, counts[type]);
-            used += n > 0 ? (size_t)n : 0;
-        }
-    }
-}
-
-static void describe_text(const struct tensor_file *file, const struct text_config *c,
-                          const char *architecture, struct engine_model_info *info) {
-    const char *name;
-    size_t size;
-    uint64_t bos;
-
-    info->kind = ENGINE_MODEL_TEXT;
-    (void)snprintf(info->architecture, sizeof info->architecture, "%s", architecture);
-    if (meta_string(file, "general.name", &name, &size)) {
-        size = size < sizeof info->name - 1 ? size : sizeof info->name - 1;
-        memcpy(info->name, name, size);
-        info->name[size] = '\0';
-    }
-    info->file_bytes = tensor_file_bytes(file);
-    for (size_t i = 0; i < tensor_count(file); i++) {
-        const struct tensor *t = tensor_at(file, i);
-        info->parameters += t->dims[0] * t->dims[1] * t->dims[2] * t->dims[3];
-    }
-    info->layers = c->layers;
-    info->hidden = c->hidden;
-    info->heads = c->heads;
-    info->kv_heads = c->kv_heads;
-    info->head_size = c->head_size;
-    info->feed_forward = c->feed_forward;
-    info->vocabulary = c->vocabulary;
-    info->context = c->context;
-    info->window = c->window;
-    info->bos = meta_u64(file, "tokenizer.ggml.bos_token_id", &bos) ? (uint32_t)bos : 0;
-    describe_types(file, info->types, sizeof info->types);
-}
-
-static void describe_image(const struct open_nsfw *image, uint64_t file_bytes, unsigned workers,
-                           struct engine_model_info *info) {
-    const struct open_nsfw_info *about = open_nsfw_info(image);
-
-    info->kind = ENGINE_MODEL_IMAGE_CLASSIFIER;
-    (void)snprintf(info->architecture, sizeof info->architecture, "open_nsfw");
-    (void)snprintf(info->name, sizeof info->name, "OpenNSFW");
-    (void)snprintf(info->types, sizeof info->types, "F32");
-    info->file_bytes = file_bytes;
-    info->parameters = about->parameters;
-    info->resident_bytes = about->resident_bytes + workers * about->scratch_bytes;
-    info->image_width = OPEN_NSFW_SIDE;
-    info->image_height = OPEN_NSFW_SIDE;
-}
-
-/* What a text model will take: weights outside the mapping and buffers; keys and values apart. */
-static int plan_memory(const struct tensor_file *file, const struct text_config *c,
-                       const struct model_settings *settings, struct engine_model_info *info,
-                       struct error *reterr) {
-    uint64_t weights;
-    int r = text_weights_plan(file, c, settings->kernels, settings->reference, &weights, reterr);
-
-    if (r != 0) {
-        return r;
-    }
-    info->resident_bytes = weights + text_state_bytes(c, settings->kernels, settings->step_tokens,
-                                                      settings->kv_tokens, settings->workers);
-    info->kv_bytes = kvcache_bytes(c->layers, c->kv_heads * c->head_size, settings->kv_tokens);
-    return 0;
-}
+#include "engine/graph/inspect.h"
 
 /* ---- open ---- */
 
@@ -132,21 +14,31 @@ static void drop_model(struct engine_model **model) {
     *model = engine_model_unref(*model);
 }
 
-static int open_text(struct engine_model *m, const char *path, const struct model_settings *settings,
-                     struct error *reterr) {
-    int r = gguf_open(path, &m->file, reterr);
+static int open_tower(struct engine_model *m, const struct model_settings *settings, struct error *reterr) {
+    int r = siglip_open(m->file, settings->kernels, &m->tower, reterr);
 
+    r = r == 0 ? siglip_state_init(&m->tower_state, m->tower, settings->workers, reterr) : r;
+    if (r == 0) {
+        model_describe_tower(m->file, m->tower, settings->workers, &m->info);
+    }
+    return r;
+}
+
+static int open_text(struct engine_model *m, const char *path, enum file_kind kind,
+                     const struct model_settings *settings, struct error *reterr) {
+    int r = model_open_tensors(path, kind, &m->file, reterr);
+
+    if (r == 0 && siglip_is_projector(m->file)) {
+        return open_tower(m, settings, reterr);
+    }
     r = r == 0 ? text_open(m->file, settings->kernels, settings->reference, &m->text, reterr) : r;
     r = r == 0 ? tokenizer_from_gguf(m->file, &m->tokenizer, reterr) : r;
     if (r != 0) {
         return r;
     }
     const struct text_config *c = &m->text->config;
-    describe_text(m->file, c, m->text->architecture->name, &m->info);
-    m->info.bos = tokenizer_bos(m->tokenizer);
-    (void)snprintf(m->info.tokenizer_digest, sizeof m->info.tokenizer_digest, "%s",
-                   tokenizer_digest(m->tokenizer));
-    r = plan_memory(m->file, c, settings, &m->info, reterr);
+    model_describe_text(m->file, c, m->tokenizer, &m->info);
+    r = model_plan_memory(m->file, m->text->architecture, c, settings, &m->info, reterr);
     r = r == 0 ? text_state_init(&m->state, m->text, settings->step_tokens, settings->kv_tokens,
                                  settings->workers, reterr)
                : r;
@@ -161,7 +53,7 @@ static int open_image(struct engine_model *m, const char *path, uint64_t file_by
     if (r != 0) {
         return r;
     }
-    describe_image(m->image, file_bytes, settings->workers, &m->info);
+    model_describe_image(m->image, file_bytes, settings->workers, &m->info);
     m->image_scratch_bytes = (open_nsfw_info(m->image)->scratch_bytes + 63) & ~UINT64_C(63);
     m->image_scratch = aligned_alloc(64, settings->workers * m->image_scratch_bytes);
     return m->image_scratch == NULL
@@ -172,7 +64,6 @@ static int open_image(struct engine_model *m, const char *path, uint64_t file_by
 int model_open(const char *path, const struct model_settings *settings, struct engine_model **ret_model,
                struct error *reterr) {
     CLEANUP(drop_model) struct engine_model *m = calloc(1, sizeof *m);
-    uint8_t digest[DIGEST_BYTES];
     enum file_kind kind;
     uint64_t bytes;
 
@@ -180,17 +71,16 @@ int model_open(const char *path, const struct model_settings *settings, struct e
         return error_errno(reterr, ENOMEM, "cannot open %s", path);
     }
     atomic_init(&m->references, 1);
-    int r = read_kind(path, &kind, &bytes, reterr);
+    int r = model_file_kind(path, &kind, &bytes, reterr);
     if (r != 0) {
         return r;
     }
-    r = kind == FILE_GGUF ? open_text(m, path, settings, reterr)
-                          : open_image(m, path, bytes, settings, reterr);
-    r = r == 0 ? digest_file(path, digest, reterr) : r;
+    r = kind == FILE_ONNX ? open_image(m, path, bytes, settings, reterr)
+                          : open_text(m, path, kind, settings, reterr);
+    r = r == 0 ? model_digest(m->file, path, m->info.digest, reterr) : r;
     if (r != 0) {
         return error_prefix(reterr, "%s: ", path);
     }
-    hex_encode(digest, sizeof digest, m->info.digest);
     *ret_model = steal(m);
     return 0;
 }
@@ -264,6 +154,8 @@ struct engine_model *engine_model_unref(struct engine_model *model) {
     }
     text_state_deinit(&model->state);
     text_free(model->text);
+    siglip_state_deinit(&model->tower_state);
+    siglip_free(model->tower);
     if (model->base != NULL) {
         engine_model_unref(model->base);
     } else {
@@ -274,57 +166,4 @@ struct engine_model *engine_model_unref(struct engine_model *model) {
     free(model->image_scratch);
     free(model);
     return NULL;
-}
-
-/* ---- inspect ---- */
-
-static void drop_file(struct tensor_file **file) {
-    *file = tensor_file_free(*file);
-}
-
-static int inspect_text(const char *path, const struct model_settings *settings,
-                        struct engine_model_info *info, struct error *reterr) {
-    CLEANUP(drop_file) struct tensor_file *file = NULL;
-    const struct text_architecture *architecture;
-    struct text_config config;
-    int r = gguf_open(path, &file, reterr);
-
-    r = r == 0 ? text_configure(file, &architecture, &config, reterr) : r;
-    r = r == 0 ? plan_memory(file, &config, settings, info, reterr) : r;
-    if (r == 0) {
-        describe_text(file, &config, architecture->name, info);
-    }
-    return r;
-}
-
-static int inspect_image(const char *path, uint64_t bytes, const struct model_settings *settings,
-                         struct engine_model_info *info, struct error *reterr) {
-    struct open_nsfw *image;
-    int r = open_nsfw_open(path, &image, reterr);
-
-    if (r != 0) {
-        return r;
-    }
-    describe_image(image, bytes, settings->workers, info);
-    open_nsfw_free(image);
-    return 0;
-}
-
-int model_inspect(const char *path, const struct model_settings *settings, struct engine_model_info *ret_info,
-                  struct error *reterr) {
-    struct engine_model_info info = {0};
-    enum file_kind kind;
-    uint64_t bytes;
-    int r = read_kind(path, &kind, &bytes, reterr);
-
-    if (r != 0) {
-        return r;
-    }
-    r = kind == FILE_GGUF ? inspect_text(path, settings, &info, reterr)
-                          : inspect_image(path, bytes, settings, &info, reterr);
-    if (r != 0) {
-        return error_prefix(reterr, "%s: ", path);
-    }
-    *ret_info = info;
-    return 0;
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Three kinds of threads. Any thread submits: it plans its job and puts it on `incoming` (or on `calls`). The
- * driver moves incoming jobs to its own lists and alternates between a round of images and a step of text.
- * One helper thread executes calls, so that a slow one does not stop scoring. Everything that is finished
- * goes on the done list under the one lock; nothing is computed under it.
+ * Three kinds of threads. Any thread submits: it plans its job and puts it on `incoming` (or on `calls`).
+ * The driver moves incoming jobs to its own lists and alternates between a round of images, a stage of a
+ * vision tower and a step of text. One helper thread executes calls, so that a slow one does not stop
+ * scoring. Everything that is finished goes on the done list under the one lock; nothing is computed under
+ * it.
  *
- * Text. A job is admitted when the pages it may hold are free of promises to others, in the order of arrival
- * for each model; so an admitted job always comes to its end. The oldest admitted job gets the first quarter
- * of a step, which bounds its wait; the rest goes to the jobs that need the fewest tokens, which keeps the
- * mean wait short.
+ * Text. A job is admitted when the pages it may hold are free of promises to others, in the order of
+ * arrival for each model; so an admitted job always comes to its end. The oldest admitted job gets the
+ * first quarter of a step, which bounds its wait; the rest goes to the jobs that need the fewest tokens,
+ * which keeps the mean wait short.
  */
 #include "engine/graph/schedule.h"
 
@@ -29,6 +30,7 @@ struct work {
     struct engine_model *model; /* a reference, NULL for calls */
     struct forest *forest;
     uint32_t images_done;
+    uint32_t stage; /* of the picture in the vision tower */
     bool admitted;
     uint64_t submitted_ns, started_ns;
 };
@@ -185,6 +187,9 @@ static void step_images(struct scheduler *s) {
     uint64_t now = clock_monotonic_ns();
 
     for (struct work *w = s->images.head; w != NULL && round.count < workers; w = w->next) {
+        if (w->model->image == NULL) {
+            continue;
+        }
         w->started_ns = w->started_ns == 0 ? now : w->started_ns;
         while (w->images_done < w->job->image_count && round.count < workers) {
             s->image_tasks[round.count++] = (struct image_task){.work = w, .image = w->images_done++};
@@ -202,6 +207,45 @@ static void step_images(struct scheduler *s) {
             task->work->job->error = task->error;
         }
     }
+}
+
+/* ---- the vision tower ---- */
+
+static void run_tower(void *user, unsigned worker) {
+    siglip_stage(user, worker);
+}
+
+/* One stage of the picture in work, which is that of the oldest job: nobody else uses the buffers before it
+ * is through. */
+static void step_tower(struct scheduler *s) {
+    struct work *w = s->images.head;
+
+    while (w != NULL && w->model->tower == NULL) {
+        w = w->next;
+    }
+    if (w == NULL) {
+        return;
+    }
+    struct engine_job *job = w->job;
+    const struct siglip *tower = w->model->tower;
+    size_t rows = (size_t)tower->rows * tower->hidden;
+    struct siglip_run run = {.model = tower,
+                             .state = &w->model->tower_state,
+                             .pool = s->pool,
+                             .stage = w->stage,
+                             .pixels = job->pixels + (size_t)w->images_done * tower->side * tower->side * 3,
+                             .out = job->out_rows + w->images_done * rows};
+    w->started_ns = w->started_ns == 0 ? clock_monotonic_ns() : w->started_ns;
+    pool_run(s->pool, run_tower, &run);
+    if (++w->stage < siglip_stages(tower)) {
+        return;
+    }
+    w->stage = 0;
+    if (atomic_load(&run.not_finite)) {
+        job->status = error_set(&job->error, ENGINE_E_NOT_FINITE,
+                                "the rows of picture %u are not finite numbers", w->images_done);
+    }
+    w->images_done++;
 }
 
 /* ---- text ---- */
@@ -275,7 +319,9 @@ static int pack(struct scheduler *s, struct engine_model *m) {
     const struct work *oldest = s->candidates[0];
     uint64_t quarter = (m->state.step.row_limit + 3) / 4;
     uint32_t kept = (uint32_t)(oldest->forest->tokens_left < quarter ? oldest->forest->tokens_left : quarter);
+    uint32_t least = forest_least(oldest->forest);
     int r = 0;
+    kept = kept < least ? least : kept;
     qsort(s->candidates, count, sizeof(struct work *), compare_work);
     for (size_t i = 0; r == 0 && i < count; i++) {
         kept = s->candidates[i] == oldest ? 0 : kept;
@@ -391,6 +437,7 @@ static void *driver_main(void *user) {
     while (take_incoming(s)) {
         sweep(s, &s->images);
         step_images(s);
+        step_tower(s);
         sweep(s, &s->images);
         sweep(s, &s->texts);
         admit(s);
@@ -492,14 +539,15 @@ static int check_job(struct engine_job *job, struct forest **ret_forest, struct 
                                        .vocabulary = c->vocabulary,
                                        .context = c->context,
                                        .page_count = m->state.kv.page_count,
-                                       .step_tokens = m->step_tokens};
+                                       .step_tokens = m->step_tokens,
+                                       .whole = c->both_ways};
         return forest_new(job, &limits, ret_forest, reterr);
     }
     case ENGINE_JOB_IMAGES:
-        if (m == NULL || m->image == NULL || job->image_count == 0 || job->pixels == NULL ||
-            job->out_scores == NULL) {
+        if (m == NULL || (m->image == NULL && m->tower == NULL) || job->image_count == 0 ||
+            job->pixels == NULL || (m->image != NULL ? job->out_scores : job->out_rows) == NULL) {
             return error_set(reterr, ENGINE_E_INVALID,
-                             "the job needs an image model, pictures and room for scores");
+                             "the job needs an image model, pictures and room for what they give");
         }
         return 0;
     case ENGINE_JOB_CALL:

@@ -138,12 +138,16 @@ int step_add(struct step *step, struct forest *f, struct kvcache *kv, uint32_t b
         if (r != 0) {
             return r;
         }
+        const struct engine_segment *from = &f->job->segments[s];
+        bool picture = from->rows != NULL;
         for (uint32_t k = 0; k < count; k++) {
             uint32_t at = start + k;
 
             step->rows[step->row_count++] =
-                (struct step_row){.token = f->job->segments[s].tokens[at],
+                (struct step_row){.embedding = picture ? from->rows + (size_t)at * f->hidden : NULL,
+                                  .token = picture ? 0 : from->tokens[at],
                                   .position = p->position + at,
+                                  .end = p->position + (picture ? from->count : at + 1),
                                   .slice = step->slice_count,
                                   .page = f->pages[p->first_page + at / KV_PAGE_TOKENS],
                                   .slot = at % KV_PAGE_TOKENS};

@@ -34,8 +34,10 @@ struct step_slice {
 };
 
 struct step_row {
+    const float *embedding; /* of a picture; NULL: that of the token */
     uint32_t token;
     uint32_t position; /* on the path */
+    uint32_t end;      /* it sees the path up to here: position + 1, or the end of its picture */
     uint32_t slice;
     uint32_t page, slot; /* where its keys and values go */
 };

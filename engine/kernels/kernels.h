@@ -111,18 +111,22 @@ struct kernel_set {
     /* gate [n] = gelu_tanh(gate) ⊙ up (spec 2.0.4) */
     void (*gelu_mul)(float *gate, const float *up, size_t n);
 
+    /* x [n] = cap · tanh(x / cap), within 4e-7 · cap; what is not finite becomes NaN */
+    void (*soft_cap)(float *x, size_t n, float cap);
+
     /* half-split rotation of one head x [n] by cos, sin [n/2], n even (spec 2.0.3) */
     void (*rope)(float *x, const float *cosines, const float *sines, size_t n);
 
     /* Attention of one query head over a list of key/value runs (pages), online softmax, f32.
      * q [head_size] (already scaled), a multiple of 16; runs in path order; out [head_size]. At least one
-     * key. */
-    void (*attend)(const float *q, const struct kv_run *runs, size_t run_count, size_t head_size, float *out);
+     * key. `cap`: scores go through soft_cap; 0: they do not. */
+    void (*attend)(const float *q, const struct kv_run *runs, size_t run_count, size_t head_size, float cap,
+                   float *out);
 
     /* The same for `heads` query heads that share the kv head, at q + h · head_size and out + h · head_size:
      * the bits of `attend` for each, faster. Keys are taken in path order, however the runs are cut. */
     void (*attend_heads)(const float *q, uint32_t heads, const struct kv_run *runs, size_t run_count,
-                         size_t head_size, float *out);
+                         size_t head_size, float cap, float *out);
 };
 
 /* The table for `name`, or the best this processor runs when name is NULL; NULL when unknown or not runnable

@@ -356,6 +356,23 @@ static void gelu_mul(float *gate, const float *up, size_t n) {
     }
 }
 
+/* cap · tanh(x / cap) = cap − 2 · cap / (1 + e^(2x / cap)). What is not finite becomes NaN: a cap would hide
+ * it. */
+static inline struct lanes lanes_soft_cap(struct lanes x, float cap) {
+    struct lanes e = lanes_exp(lanes_mul(x, lanes_set(2.0F / cap)));
+    struct lanes low = lanes_div(lanes_set(2.0F * cap), lanes_add(lanes_set(1.0F), e));
+
+    return lanes_add(lanes_sub(lanes_set(cap), low), lanes_sub(x, x));
+}
+
+static void soft_cap(float *x, size_t n, float cap) {
+    for (size_t at = 0; at < n; at += LANES) {
+        size_t count = n - at < LANES ? n - at : LANES;
+
+        lanes_store_first(x + at, count, lanes_soft_cap(lanes_load_first(x + at, count), cap));
+    }
+}
+
 static void rope(float *x, const float *cosines, const float *sines, size_t n) {
     size_t half = n / 2;
 
@@ -387,6 +404,7 @@ struct attend_state {
     float largest[DOT_TILE];
     struct lanes weight_sums[DOT_TILE];
     size_t head_size;
+    float cap; /* 0: none */
 };
 
 /* One block of keys; beyond `count` they repeat the last. */
@@ -420,6 +438,9 @@ ATTEND_INLINE void attend_weights(int heads, struct attend_state *s, uint32_t co
         struct lanes high;
         float largest;
 
+        if (s->cap > 0) {
+            soft_cap(scores[h], count, s->cap);
+        }
         for (uint32_t k = count; k < ATTEND_KEYS; k++) {
             scores[h][k] = -INFINITY;
         }
@@ -522,11 +543,11 @@ static void attend_runs(attend_block_fn *attend_one_block, struct attend_state *
 }
 
 static void attend_heads(const float *q, uint32_t heads, const struct kv_run *runs, size_t run_count,
-                         size_t head_size, float *out) {
+                         size_t head_size, float cap, float *out) {
     uint32_t together;
 
     for (uint32_t first = 0; first < heads; first += together) {
-        struct attend_state s = {.head_size = head_size};
+        struct attend_state s = {.head_size = head_size, .cap = cap};
 
         together = heads - first >= DOT_TILE ? DOT_TILE : heads - first >= 2 ? 2 : 1;
         memset(out + first * head_size, 0, together * head_size * sizeof(float));
@@ -549,9 +570,9 @@ static void attend_heads(const float *q, uint32_t heads, const struct kv_run *ru
     }
 }
 
-static void attend(const float *q, const struct kv_run *runs, size_t run_count, size_t head_size,
+static void attend(const float *q, const struct kv_run *runs, size_t run_count, size_t head_size, float cap,
                    float *out) {
-    attend_heads(q, 1, runs, run_count, head_size, out);
+    attend_heads(q, 1, runs, run_count, head_size, cap, out);
 }
 
 #endif

@@ -22,6 +22,13 @@ static bool all_finite(const float *values, size_t count) {
     return true;
 }
 
+/* The residual stream; of an embedding model after its last layer what norm_rows made of it. */
+static const float *rows_read(const struct text_run *run, const struct step_tap *tap) {
+    const struct text_config *c = &run->model->config;
+
+    return c->both_ways && tap->layer == c->layers ? run->state->h : run->state->x;
+}
+
 /* Sums in position order and in double precision; a segment that is spread over several steps keeps its sum.
  */
 static bool read_mean(const struct text_run *run, const struct step_tap *tap) {
@@ -29,11 +36,12 @@ static bool read_mean(const struct text_run *run, const struct step_tap *tap) {
     const struct step_slice *slice = &s->step.slices[tap->slice];
     const struct segment_plan *segment = &slice->forest->segments[slice->segment];
     uint32_t hidden = run->model->config.hidden;
+    const float *rows = rows_read(run, tap);
     double *sum = tap->forest->sums[tap->readout];
     float *out = tap_readout(tap)->out;
 
     for (uint32_t i = 0; i < slice->count; i++) {
-        const float *x = s->x + (size_t)s->step.row_of[slice->first + i] * hidden;
+        const float *x = rows + (size_t)s->step.row_of[slice->first + i] * hidden;
 
         for (uint32_t c = 0; c < hidden; c++) {
             sum[c] += x[c];
@@ -55,6 +63,13 @@ static void head_row(const struct text_model *m, uint32_t id, float *out) {
     m->kernels->dequantize(head->type, (const char *)head->data + id * row_bytes, m->config.hidden, out);
 }
 
+/* NEXT reads logits without their cap, which keeps their order. */
+static void cap_logits(const struct text_model *m, float *logits, size_t count) {
+    if (m->config.final_cap > 0) {
+        m->kernels->soft_cap(logits, count, m->config.final_cap);
+    }
+}
+
 static bool read_listed(const struct text_run *run, const struct step_tap *tap, float *row) {
     const struct text_model *m = run->model;
     const struct engine_readout *r = tap_readout(tap);
@@ -64,6 +79,7 @@ static bool read_listed(const struct text_run *run, const struct step_tap *tap, 
         head_row(m, r->ids[i], row);
         r->out[i] = m->kernels->dot_f32(h, row, m->config.hidden);
     }
+    cap_logits(m, r->out, r->id_count);
     return all_finite(r->out, r->id_count);
 }
 
@@ -112,6 +128,13 @@ static void read_block(const struct text_run *run, uint32_t first, uint32_t end,
             }
         }
     }
+    for (uint32_t t = first; t < end; t++) {
+        const struct engine_readout *r = tap_readout(&s->step.taps[t]);
+
+        if (r->kind == ENGINE_READ_LOGITS && r->ids == NULL) {
+            cap_logits(m, r->out + begin, stop - begin);
+        }
+    }
 }
 
 /* The lowest id among those with the highest logit. */
@@ -130,7 +153,6 @@ static bool read_next(const struct text_run *run, const struct step_tap *tap) {
 }
 
 static bool read_tap(const struct text_run *run, const struct step_tap *tap, float *row) {
-    const struct text_state *s = run->state;
     const struct engine_readout *r = tap_readout(tap);
     uint32_t hidden = run->model->config.hidden;
 
@@ -138,7 +160,7 @@ static bool read_tap(const struct text_run *run, const struct step_tap *tap, flo
     case ENGINE_READ_MEAN:
         return read_mean(run, tap);
     case ENGINE_READ_LAST:
-        memcpy(r->out, s->x + (size_t)tap->row * hidden, hidden * sizeof *r->out);
+        memcpy(r->out, rows_read(run, tap) + (size_t)tap->row * hidden, hidden * sizeof *r->out);
         return all_finite(r->out, hidden);
     case ENGINE_READ_LOGITS:
         return r->ids == NULL || read_listed(run, tap, row);

@@ -4,7 +4,10 @@
 #include "engine/models/text.h"
 
 static const struct text_architecture *const architectures[] = {
+    &text_gemma1,
+    &text_gemma2,
     &text_gemma3,
+    &text_embedding,
 };
 
 const struct text_architecture *text_architecture_find(const char *name, size_t size) {

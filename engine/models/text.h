@@ -25,11 +25,14 @@ struct text_config {
     float eps;
     float attention_scale;
     float embedding_scale;
-    double local_base;  /* rope of sliding layers */
-    double global_base; /* rope of the others, positions divided by global_factor */
+    float attention_cap, final_cap; /* soft caps of scores and of logits; 0: none */
+    double local_base;              /* rope of sliding layers */
+    double global_base;             /* rope of the others, positions divided by global_factor */
     double global_factor;
     uint32_t adapter_ranks; /* the widest low_rank of any layer; 0 without an adapter */
     bool sliding[STEP_MAX_LAYERS];
+    bool both_ways; /* an embedding model: a segment is one text whose tokens all see each other, or in
+                       sliding layers those at most `window` away; no head, the last layer is read normed */
 };
 
 /* W [rows, cols]: packed panels, or f32 rows where `values` is not NULL. With an adapter W x + B t, where t
@@ -48,16 +51,19 @@ struct low_rank {
     uint32_t ranks; /* a multiple of 16; what no matrix uses is zero */
 };
 
+/* What the generation does not have stays NULL. */
 struct text_layer {
     const float *attn_norm, *attn_q_norm, *attn_k_norm, *post_attention_norm, *ffn_norm, *post_ffw_norm;
     struct linear attn_q, attn_k, attn_v, attn_output, ffn_gate, ffn_up, ffn_down;
     struct low_rank attn_low, output_low, ffn_low, down_low; /* for q k v; output; gate and up; down */
 };
 
-/* One row a family of files, chosen by general.architecture. */
+/* One a generation, chosen by general.architecture. */
 struct text_architecture {
     const char *name;
     int (*configure)(const struct tensor_file *file, struct text_config *ret_config, struct error *reterr);
+    const struct weight_row *weights; /* of a layer; engine/models/generation.h */
+    uint32_t weight_count;
     /* Every member of a pool runs it over the step of the run's state, read-outs included. */
     void (*forward)(struct text_run *run, unsigned worker);
 };
@@ -83,11 +89,13 @@ const struct text_architecture *text_architecture_find(const char *name, size_t 
 int text_configure(const struct tensor_file *file, const struct text_architecture **ret_architecture,
                    struct text_config *ret_config, struct error *reterr) MUST_CHECK;
 
+extern const struct text_architecture text_gemma1, text_gemma2, text_gemma3, text_embedding;
+
 /* Checks that every tensor is there with its shape and a type that runs; *ret_bytes is the memory that
  * binding takes. Touches no weights. */
-int text_weights_plan(const struct tensor_file *file, const struct text_config *config,
-                      const struct kernel_set *kernels, bool reference, uint64_t *ret_bytes,
-                      struct error *reterr) MUST_CHECK;
+int text_weights_plan(const struct tensor_file *file, const struct text_architecture *architecture,
+                      const struct text_config *config, const struct kernel_set *kernels, bool reference,
+                      uint64_t *ret_bytes, struct error *reterr) MUST_CHECK;
 
 /* `reference`: all matrices as f32. The file must outlive the model. */
 int text_open(const struct tensor_file *file, const struct kernel_set *kernels, bool reference,
@@ -159,6 +167,7 @@ int text_state_prepare(struct text_state *state, const struct text_config *confi
  * finite. */
 void text_read(struct text_run *run, unsigned worker, uint32_t layer);
 
-extern const struct text_architecture text_gemma3;
+/* The forward pass of Gemma 1 to 3. */
+void text_decode(struct text_run *run, unsigned worker);
 
 #endif

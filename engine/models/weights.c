@@ -11,41 +11,7 @@
 #include <sys/mman.h>
 
 #include "base/cleanup.h"
-#include "engine/models/text.h"
-
-enum weight_kind { WEIGHT_INVALID, WEIGHT_NORM, WEIGHT_QUERY_NORM, WEIGHT_LINEAR };
-enum weight_dim { DIM_ONE, DIM_HIDDEN, DIM_QUERY, DIM_KEY, DIM_HEAD, DIM_FEED_FORWARD };
-
-struct weight_row {
-    const char *name; /* behind "blk.N." */
-    enum weight_kind kind;
-    size_t offset; /* in struct text_layer */
-    enum weight_dim cols, rows;
-};
-
-#define NORM(field, dim)                                                                                     \
-    { #field ".weight", WEIGHT_NORM, offsetof(struct text_layer, field), dim, DIM_ONE }
-#define LINEAR(field, cols, rows)                                                                            \
-    { #field ".weight", WEIGHT_LINEAR, offsetof(struct text_layer, field), cols, rows }
-
-static const struct weight_row layer_weights[] = {
-    NORM(attn_norm, DIM_HIDDEN),
-    LINEAR(attn_q, DIM_HIDDEN, DIM_QUERY),
-    LINEAR(attn_k, DIM_HIDDEN, DIM_KEY),
-    LINEAR(attn_v, DIM_HIDDEN, DIM_KEY),
-    /* The attention scale is part of this norm, so that queries leave it scaled. */
-    {"attn_q_norm.weight", WEIGHT_QUERY_NORM, offsetof(struct text_layer, attn_q_norm), DIM_HEAD, DIM_ONE},
-    NORM(attn_k_norm, DIM_HEAD),
-    LINEAR(attn_output, DIM_QUERY, DIM_HIDDEN),
-    NORM(post_attention_norm, DIM_HIDDEN),
-    NORM(ffn_norm, DIM_HIDDEN),
-    LINEAR(ffn_gate, DIM_HIDDEN, DIM_FEED_FORWARD),
-    LINEAR(ffn_up, DIM_HIDDEN, DIM_FEED_FORWARD),
-    LINEAR(ffn_down, DIM_FEED_FORWARD, DIM_HIDDEN),
-    NORM(post_ffw_norm, DIM_HIDDEN),
-};
-
-enum { LAYER_WEIGHTS = sizeof layer_weights / sizeof layer_weights[0] };
+#include "engine/models/generation.h"
 
 static uint32_t dim_size(const struct text_config *c, enum weight_dim dim) {
     switch (dim) {
@@ -70,23 +36,25 @@ static int find_tensor(const struct tensor_file *file, const char *name, uint32_
     const struct tensor *t = tensor_find(file, name);
 
     if (t == NULL) {
-        return error_set(reterr, ENGINE_E_FORMAT, "the tensor %s is missing", name);
+        return error_set(reterr, ENGINE_E_FORMAT, "the tensor %s is missing",
+                         tensor_spelled(file, name).text);
     }
     if (t->dims[0] != cols || t->dims[1] != rows || t->dims[2] != 1 || t->dims[3] != 1) {
-        return error_set(reterr, ENGINE_E_FORMAT,
-                         "the tensor %s is %llu × %llu × %llu × %llu, expected %u × %u", name,
-                         (unsigned long long)t->dims[0], (unsigned long long)t->dims[1],
-                         (unsigned long long)t->dims[2], (unsigned long long)t->dims[3], cols, rows);
+        return error_set(
+            reterr, ENGINE_E_FORMAT, "the tensor %s is %llu × %llu × %llu × %llu, expected %u × %u",
+            tensor_spelled(file, name).text, (unsigned long long)t->dims[0], (unsigned long long)t->dims[1],
+            (unsigned long long)t->dims[2], (unsigned long long)t->dims[3], cols, rows);
     }
     const struct tensor_type_info *type = tensor_type_info(t->type);
     if (type == NULL) {
         return error_set(reterr, ENGINE_E_UNSUPPORTED,
-                         "the tensor %s is of type %u, which this build does not run", name, t->type);
+                         "the tensor %s is of type %u, which this build does not run",
+                         tensor_spelled(file, name).text, t->type);
     }
     if (cols % type->block_values != 0) {
         return error_set(reterr, ENGINE_E_FORMAT,
-                         "the tensor %s has rows of %u values, not whole blocks of %s", name, cols,
-                         type->name);
+                         "the tensor %s has rows of %u values, not whole blocks of %s",
+                         tensor_spelled(file, name).text, cols, type->name);
     }
     *ret_tensor = t;
     return 0;
@@ -119,9 +87,9 @@ static uint64_t bound_bytes(const struct tensor *t, enum weight_kind kind, const
     return align_up(values * sizeof(float));
 }
 
-int text_weights_plan(const struct tensor_file *file, const struct text_config *config,
-                      const struct kernel_set *kernels, bool reference, uint64_t *ret_bytes,
-                      struct error *reterr) {
+int text_weights_plan(const struct tensor_file *file, const struct text_architecture *architecture,
+                      const struct text_config *config, const struct kernel_set *kernels, bool reference,
+                      uint64_t *ret_bytes, struct error *reterr) {
     const struct tensor *t;
     uint64_t bytes = align_up((uint64_t)config->hidden * sizeof(float));
     int r = find_tensor(file, "token_embd.weight", config->hidden, config->vocabulary, &t, reterr);
@@ -131,10 +99,12 @@ int text_weights_plan(const struct tensor_file *file, const struct text_config *
         r = find_tensor(file, "output.weight", config->hidden, config->vocabulary, &t, reterr);
     }
     for (uint32_t layer = 0; r == 0 && layer < config->layers; layer++) {
-        for (size_t i = 0; r == 0 && i < LAYER_WEIGHTS; i++) {
-            r = find_layer_tensor(file, config, layer, &layer_weights[i], &t, reterr);
+        for (uint32_t i = 0; r == 0 && i < architecture->weight_count; i++) {
+            const struct weight_row *w = &architecture->weights[i];
+
+            r = find_layer_tensor(file, config, layer, w, &t, reterr);
             if (r == 0) {
-                bytes += bound_bytes(t, layer_weights[i].kind, kernels, reference);
+                bytes += bound_bytes(t, w->kind, kernels, reference);
             }
         }
     }
@@ -191,8 +161,8 @@ static void bind_linear(struct binder *b, const struct tensor *t, struct linear 
 static int bind_layer(struct binder *b, uint32_t layer, struct error *reterr) {
     struct text_model *m = b->model;
 
-    for (size_t i = 0; i < LAYER_WEIGHTS; i++) {
-        const struct weight_row *w = &layer_weights[i];
+    for (uint32_t i = 0; i < m->architecture->weight_count; i++) {
+        const struct weight_row *w = &m->architecture->weights[i];
         const struct tensor *t;
         void *field = (char *)&m->layers[layer] + w->offset;
         int r = find_layer_tensor(m->file, &m->config, layer, w, &t, reterr);
@@ -241,7 +211,9 @@ int text_open(const struct tensor_file *file, const struct kernel_set *kernels, 
     m->file = file;
     m->kernels = kernels;
     int r = text_configure(file, &m->architecture, &m->config, reterr);
-    r = r == 0 ? text_weights_plan(file, &m->config, kernels, reference, &m->memory_bytes, reterr) : r;
+    r = r == 0 ? text_weights_plan(file, m->architecture, &m->config, kernels, reference, &m->memory_bytes,
+                                   reterr)
+               : r;
     if (r != 0) {
         return r;
     }

@@ -39,7 +39,8 @@ static uint32_t *parse_line(char *line, uint32_t *ret_count) {
 
 static int write_logits(struct engine *engine, struct engine_model *model, const uint32_t *tokens,
                         uint32_t count) {
-    uint32_t vocabulary = engine_model_info(model)->vocabulary;
+    const struct engine_model_info *info = engine_model_info(model);
+    uint32_t vocabulary = info->embeds ? info->hidden : info->vocabulary;
     CLEANUP(free_ptr) float *out = malloc((size_t)count * vocabulary * sizeof *out);
     CLEANUP(free_ptr) struct engine_readout *readouts = calloc(count, sizeof *readouts);
     struct engine_segment segment = {.parent = -1, .tokens = tokens, .count = count};
@@ -49,8 +50,10 @@ static int write_logits(struct engine *engine, struct engine_model *model, const
         return 1;
     }
     for (uint32_t i = 0; i < count; i++) {
-        readouts[i] = (struct engine_readout){
-            .kind = ENGINE_READ_LOGITS, .position = i, .out = out + (size_t)i * vocabulary};
+        readouts[i] = (struct engine_readout){.kind = info->embeds ? ENGINE_READ_LAST : ENGINE_READ_LOGITS,
+                                              .position = i,
+                                              .layer = info->layers,
+                                              .out = out + (size_t)i * vocabulary};
     }
     struct engine_job job = {.kind = ENGINE_JOB_FOREST,
                              .model = model,

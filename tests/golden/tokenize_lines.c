@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tokenize_lines MODEL.gguf: many texts through one tokenizer. Standard input: u32 little-endian length and
- * that many bytes of UTF-8, repeated. Standard output: one line of ids for each, as user text without BOS.
+ * tokenize_lines MODEL: a GGUF file or a Hugging Face folder; many texts through one tokenizer. Standard
+ * input: u32 little-endian length and that many bytes of UTF-8, repeated. Standard output: one line of ids
+ * for each, as user text without BOS.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/cursor.h"
+#include "engine/formats/folder.h"
 #include "engine/formats/tensors.h"
 #include "engine/tokenizer/tokenizer.h"
 
@@ -45,8 +48,11 @@ int main(int argc, char **argv) {
     struct error e = {0};
     struct tensor_file *file = NULL;
     struct tokenizer *t = NULL;
-    int rc = argc == 2 ? gguf_open(argv[1], &file, &e)
-                       : error_set(&e, -EINVAL, "usage: tokenize_lines MODEL.gguf");
+    struct stat st;
+    bool folder = argc == 2 && stat(argv[1], &st) == 0 && S_ISDIR(st.st_mode);
+    int rc = argc != 2 ? error_set(&e, -EINVAL, "usage: tokenize_lines MODEL")
+             : folder  ? folder_open(argv[1], &file, &e)
+                       : gguf_open(argv[1], &file, &e);
     rc = rc != 0 ? rc : tokenizer_from_gguf(file, &t, &e);
     if (rc != 0) {
         (void)fprintf(stderr, "tokenize_lines: %s\n", e.text);

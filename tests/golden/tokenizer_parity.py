@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Our tokenizer against SentencePiece on the vocabulary of a GGUF file.
+"""Our tokenizer against SentencePiece and transformers on the vocabulary of a GGUF file.
 
-The SentencePiece model is rebuilt from the file's tokens, scores and types. Texts are in 20 scripts, in mixtures of
+The SentencePiece model is rebuilt from the file's tokens, scores and types. With --as model it is also what we read, as
+tokenizer.model of a folder; with --as json we read the tokenizer.json that transformers' rules make of it, and the
+other side is the tokenizers package, as transformers uses it. Texts are in 20 scripts, in mixtures of
 them with spaces, newlines, tabs and HTML tags, and random bytes made valid UTF-8. None spells a control token: there
 we differ from SentencePiece on purpose (user text never yields one).
 
-usage: tokenizer_parity.py MODEL.gguf DRIVER [--count N] [--seed N]      DRIVER: the program tokenize_lines
+usage: tokenizer_parity.py MODEL.gguf DRIVER [--as gguf|model|json] [--count N] [--seed N]      DRIVER: the program tokenize_lines
 """
 
 import argparse
@@ -14,9 +16,14 @@ import random
 import struct
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import gguf
 import sentencepiece
+import torch
+from generate import tokenizer_json
+from safetensors.torch import save_file
 from sentencepiece import sentencepiece_model_pb2 as spm
 
 SCRIPTS = {
@@ -112,9 +119,21 @@ def rebuild(pieces):
     model.normalizer_spec.add_dummy_prefix = False
     model.normalizer_spec.remove_extra_whitespaces = False
     model.normalizer_spec.escape_whitespaces = True
-    processor = sentencepiece.SentencePieceProcessor()
-    processor.LoadFromSerializedProto(model.SerializeToString())
-    return processor
+    return model
+
+
+def write_folder(folder, pieces):
+    """A folder with a model so thin that it is only its tokenizer's."""
+    shapes = {"embed_tokens": [pieces, 1], "norm": [1], "layers.0.self_attn.q_proj": [32, 1]}
+    tensors = {
+        f"model.{name}.weight": torch.zeros(shape, dtype=torch.bfloat16) for name, shape in shapes.items()
+    }
+    tensors |= {
+        f"model.layers.0.{name}.weight": torch.zeros([32, 1])
+        for name in ("self_attn.k_proj", "mlp.gate_proj")
+    }
+    save_file(tensors, folder / "model.safetensors")
+    (folder / "config.json").write_text('{"model_type": "gemma3_text", "head_dim": 32}')
 
 
 def word(rng, normal, script):
@@ -150,6 +169,7 @@ def main():
     )
     parser.add_argument("model")
     parser.add_argument("driver")
+    parser.add_argument("--as", dest="form", choices=["gguf", "model", "json"], default="gguf")
     parser.add_argument("--count", type=int, default=10000)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
@@ -175,9 +195,22 @@ def main():
         index += 1
         if not any(f in candidate for f in forbidden):
             texts.append(candidate)
-    theirs = rebuild(pieces).EncodeAsIds(texts)
+    rebuilt = rebuild(pieces)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_folder(folder, len(pieces))
+        if args.form == "json":
+            reference = tokenizer_json(rebuilt)
+            reference.save(str(folder / "tokenizer.json"))
+            theirs = [e.ids for e in reference.encode_batch(texts, add_special_tokens=False)]
+        else:
+            processor = sentencepiece.SentencePieceProcessor()
+            processor.LoadFromSerializedProto(rebuilt.SerializeToString())
+            (folder / "tokenizer.model").write_bytes(rebuilt.SerializeToString())
+            theirs = processor.EncodeAsIds(texts)
+        mine = ours(args.driver, args.model if args.form == "gguf" else folder, texts)
     different = tokens = 0
-    for t, a, b in zip(texts, ours(args.driver, args.model, texts), theirs, strict=True):
+    for t, a, b in zip(texts, mine, theirs, strict=True):
         tokens += len(b)
         if a != b:
             different += 1

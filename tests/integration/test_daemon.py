@@ -56,6 +56,25 @@ def tiny_config() -> str:
     return TINY_CONFIG.format(files="tiny.yaml", data=SOURCE / "models")
 
 
+GUARD_CONFIG = """\
+schema: buckler.config/1
+policies: {{ files: [guard.yaml], default: guard }}
+models: {{ data: {data}, named: {{ shieldgemma-2b: {{ file: {model} }} }} }}
+"""
+
+# A model of random weights says nothing: every threshold of this policy is passed.
+GUARD_POLICY = """\
+schema: buckler.policy/1
+name: guard
+applies: { modalities: [text] }
+classifiers:
+  - { id: shield, use: yes_no, model: shieldgemma-2b, categories: [dangerous_content, hate_speech] }
+rules:
+  - { id: danger, when: { category: dangerous_content, min: 0.01 }, action: deny }
+default: allow
+"""
+
+
 class Verdicts(unittest.TestCase):
     daemon: Daemon
 
@@ -216,6 +235,15 @@ class Lifecycle(unittest.TestCase):
             daemon.process.send_signal(signal.SIGHUP)
             wait_for(lambda: client.text("please frobnicate")["generation"] == 2)
             self.assertEqual(client.text("please frobnicate")["action"], "flag")
+            self.assertEqual(daemon.stop(), 0)
+
+    def test_policy_asks_a_model_like_shieldgemma_in_a_folder(self) -> None:
+        config = GUARD_CONFIG.format(data=SOURCE / "models", model=SOURCE / "tests/golden/tiny/gemma2")
+        with Daemon(config, {"guard.yaml": GUARD_POLICY}) as daemon, Client(daemon.endpoint) as client:
+            first, again = client.text(HARMLESS), client.text(HARMLESS)
+            self.assertEqual(first["action"], "deny")
+            self.assertEqual({s["category"] for s in first["scores"]}, {"dangerous_content", "hate_speech"})
+            self.assertEqual(first["scores"], again["scores"])
             self.assertEqual(daemon.stop(), 0)
 
     def test_failing_example_keeps_the_daemon_from_starting(self) -> None:

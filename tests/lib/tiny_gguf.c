@@ -12,7 +12,8 @@
 #include "tests/lib/gguf_writer.h"
 
 struct tiny_options tiny_default(enum tiny_types types) {
-    return (struct tiny_options){.layers = 12,
+    return (struct tiny_options){.generation = 3,
+                                 .layers = 12,
                                  .hidden = 64,
                                  .heads = 4,
                                  .kv_heads = 2,
@@ -23,6 +24,9 @@ struct tiny_options tiny_default(enum tiny_types types) {
                                  .seed = 7,
                                  .types = types};
 }
+
+#define ATTENTION_CAP 2.0F
+#define FINAL_CAP 6.0F
 
 static void must(int fine, const char *what) {
     if (!fine) {
@@ -69,26 +73,35 @@ static uint32_t matrix_type(const struct tiny_options *o, uint32_t index) {
                                    : mixed[index % (sizeof mixed / sizeof mixed[0])];
 }
 
+static int has_weight(const struct tiny_options *o, const char *name) {
+    return o->generation == 3   ? 1
+           : o->generation == 2 ? strstr(name, "q_norm") == NULL && strstr(name, "k_norm") == NULL
+                                : strcmp(name, "attn_norm") == 0 || strcmp(name, "ffn_norm") == 0 ||
+                                      strstr(name, "norm") == NULL;
+}
+
 static void add_layer(struct tiny_model *m, uint64_t *state, uint32_t layer) {
     const struct tiny_options *o = &m->options;
     uint32_t query = o->heads * o->head_size, key = o->kv_heads * o->head_size;
+    /* Without a norm behind the branches, those of Gemma 1 are made small by their last matrix. */
+    double last = o->generation == 1 ? 0.2 : 1.0;
     const struct {
         const char *name;
         uint32_t cols, rows;
-        double mean, deviation; /* of norms; matrices get the deviation that keeps lengths */
+        double mean, deviation; /* of norms; matrices get the deviation that keeps lengths, times this */
     } rows[] = {
         {"attn_norm", o->hidden, 1, 1.0, 0.2},
-        {"attn_q", o->hidden, query, 0, 0},
-        {"attn_k", o->hidden, key, 0, 0},
-        {"attn_v", o->hidden, key, 0, 0},
+        {"attn_q", o->hidden, query, 0, 1},
+        {"attn_k", o->hidden, key, 0, 1},
+        {"attn_v", o->hidden, key, 0, 1},
         {"attn_q_norm", o->head_size, 1, 1.2, 0.1},
         {"attn_k_norm", o->head_size, 1, 1.2, 0.1},
-        {"attn_output", query, o->hidden, 0, 0},
+        {"attn_output", query, o->hidden, 0, last},
         {"post_attention_norm", o->hidden, 1, 0.2, 0.03},
         {"ffn_norm", o->hidden, 1, 1.0, 0.2},
-        {"ffn_gate", o->hidden, o->feed_forward, 0, 0},
-        {"ffn_up", o->hidden, o->feed_forward, 0, 0},
-        {"ffn_down", o->feed_forward, o->hidden, 0, 0},
+        {"ffn_gate", o->hidden, o->feed_forward, 0, 1},
+        {"ffn_up", o->hidden, o->feed_forward, 0, 1},
+        {"ffn_down", o->feed_forward, o->hidden, 0, last},
         {"post_ffw_norm", o->hidden, 1, 0.2, 0.03},
     };
 
@@ -96,10 +109,13 @@ static void add_layer(struct tiny_model *m, uint64_t *state, uint32_t layer) {
         char name[48];
         int norm = rows[i].rows == 1;
 
+        if (!has_weight(o, rows[i].name)) {
+            continue;
+        }
         (void)snprintf(name, sizeof name, "blk.%u.%s.weight", layer, rows[i].name);
         add_tensor(m, state, name, rows[i].cols, rows[i].rows,
                    norm ? (uint32_t)TENSOR_F32 : matrix_type(o, layer * 5 + i), rows[i].mean,
-                   norm ? rows[i].deviation : 1.0 / sqrt(rows[i].cols));
+                   norm ? rows[i].deviation : rows[i].deviation / sqrt(rows[i].cols));
     }
 }
 
@@ -252,28 +268,54 @@ static void put_tokenizer(struct gguf_writer *w) {
     gguf_write_u32(w, "tokenizer.ggml.bos_token_id", 2);
 }
 
+static const char *architecture(const struct tiny_options *o) {
+    return o->generation == 1 ? "gemma" : o->generation == 2 ? "gemma2" : "gemma3";
+}
+
+static void put_u32(struct gguf_writer *w, const struct tiny_options *o, const char *name, uint32_t value) {
+    char key[64];
+
+    (void)snprintf(key, sizeof key, "%s.%s", architecture(o), name);
+    gguf_write_u32(w, key, value);
+}
+
+static void put_f32(struct gguf_writer *w, const struct tiny_options *o, const char *name, float value) {
+    char key[64];
+
+    (void)snprintf(key, sizeof key, "%s.%s", architecture(o), name);
+    gguf_write_f32(w, key, value);
+}
+
 void tiny_write(struct tiny_model *m, char *ret_path) {
     const struct tiny_options *o = &m->options;
     struct gguf_writer w = {0};
     struct buf file = {0};
 
-    gguf_write_string(&w, "general.architecture", "gemma3");
+    gguf_write_string(&w, "general.architecture", architecture(o));
     gguf_write_string(&w, "general.name", "tiny");
-    gguf_write_u32(&w, "gemma3.context_length", o->context);
-    gguf_write_u32(&w, "gemma3.embedding_length", o->hidden);
-    gguf_write_u32(&w, "gemma3.block_count", o->layers);
-    gguf_write_u32(&w, "gemma3.feed_forward_length", o->feed_forward);
-    gguf_write_u32(&w, "gemma3.attention.head_count", o->heads);
-    gguf_write_u32(&w, "gemma3.attention.head_count_kv", o->kv_heads);
-    gguf_write_u32(&w, "gemma3.attention.key_length", o->head_size);
-    gguf_write_u32(&w, "gemma3.attention.value_length", o->head_size);
-    gguf_write_u32(&w, "gemma3.attention.sliding_window", o->window);
-    gguf_write_f32(&w, "gemma3.attention.layer_norm_rms_epsilon", 1e-6F);
-    gguf_write_f32(&w, "gemma3.rope.freq_base", 1e6F);
-    gguf_write_string(&w, "gemma3.rope.scaling.type", "linear");
-    gguf_write_f32(&w, "gemma3.rope.scaling.factor", 2.0F);
+    put_u32(&w, o, "context_length", o->context);
+    put_u32(&w, o, "embedding_length", o->hidden);
+    put_u32(&w, o, "block_count", o->layers);
+    put_u32(&w, o, "feed_forward_length", o->feed_forward);
+    put_u32(&w, o, "attention.head_count", o->heads);
+    put_u32(&w, o, "attention.head_count_kv", o->kv_heads);
+    put_u32(&w, o, "attention.key_length", o->head_size);
+    put_u32(&w, o, "attention.value_length", o->head_size);
+    put_f32(&w, o, "attention.layer_norm_rms_epsilon", 1e-6F);
+    if (o->generation > 1) {
+        put_u32(&w, o, "attention.sliding_window", o->window);
+    }
+    if (o->generation == 2) {
+        put_f32(&w, o, "attn_logit_softcapping", ATTENTION_CAP);
+        put_f32(&w, o, "final_logit_softcapping", FINAL_CAP);
+    }
+    if (o->generation == 3) {
+        put_f32(&w, o, "rope.freq_base", 1e6F);
+        gguf_write_string(&w, "gemma3.rope.scaling.type", "linear");
+        put_f32(&w, o, "rope.scaling.factor", 2.0F);
+    }
     if (o->period != 0) {
-        gguf_write_u32(&w, "gemma3.attention.sliding_window_pattern", o->period);
+        put_u32(&w, o, "attention.sliding_window_pattern", o->period);
     }
     put_tokenizer(&w);
     for (uint32_t i = 0; i < m->tensor_count; i++) {
@@ -295,12 +337,17 @@ static const float *weights(struct tiny_model *m, uint32_t layer, const char *na
     char full[48];
 
     (void)snprintf(full, sizeof full, "blk.%u.%s.weight", layer, name);
-    return tiny_find(m, full)->values;
+    return has_weight(&m->options, name) ? tiny_find(m, full)->values : NULL;
 }
 
+/* Without a weight, nothing: the generation does not have this norm. */
 static void norm(const double *x, const float *w, uint32_t n, double *out) {
     double sum = 0;
 
+    if (w == NULL) {
+        memmove(out, x, n * sizeof *out);
+        return;
+    }
     for (uint32_t i = 0; i < n; i++) {
         sum += x[i] * x[i];
     }
@@ -328,6 +375,10 @@ static void rotate(double *x, uint32_t n, double position, double base) {
     }
 }
 
+static double capped(double x, double cap) {
+    return cap > 0 ? cap * tanh(x / cap) : x;
+}
+
 /* One query head at position `i` over keys and values [position, kv_heads, head_size]. */
 static void attend(const struct tiny_options *o, const double *q, const double *keys, const double *values,
                    uint32_t kv_head, uint32_t i, int sliding, double *out) {
@@ -340,7 +391,7 @@ static void attend(const struct tiny_options *o, const double *q, const double *
         for (uint32_t c = 0; c < size; c++) {
             score += q[c] * keys[(size_t)j * width + kv_head * size + c];
         }
-        weights_[j] = score / sqrt(size);
+        weights_[j] = capped(score / sqrt(size), o->generation == 2 ? ATTENTION_CAP : 0);
         largest = weights_[j] > largest ? weights_[j] : largest;
     }
     for (uint32_t j = first; j <= i; j++) {
@@ -359,11 +410,12 @@ static void attention_block(struct tiny_model *m, uint32_t layer, uint32_t count
                             double *values) {
     const struct tiny_options *o = &m->options;
     uint32_t size = o->head_size, key = o->kv_heads * size, query = o->heads * size, hidden = o->hidden;
-    int sliding = (layer + 1) % (o->period == 0 ? 6 : o->period) != 0;
-    double base = sliding ? 1e4 : 1e6, h[512], q[512], out[512], branch[512];
+    uint32_t period = o->period != 0 ? o->period : o->generation == 1 ? 1 : o->generation == 2 ? 2 : 6;
+    int sliding = (layer + 1) % period != 0, scaled = o->generation == 3 && !sliding;
+    double base = scaled ? 1e6 : 1e4, h[512], q[512], out[512], branch[512];
 
     for (uint32_t i = 0; i < count; i++) {
-        double position = sliding ? i : i / 2.0, *k = keys + (size_t)i * key;
+        double position = scaled ? i / 2.0 : i, *k = keys + (size_t)i * key;
 
         norm(x + (size_t)i * hidden, weights(m, layer, "attn_norm"), hidden, h);
         multiply(weights(m, layer, "attn_k"), h, hidden, key, k);
@@ -428,6 +480,10 @@ void tiny_forward(struct tiny_model *m, const uint32_t *tokens, uint32_t count, 
         double h[512];
         norm(x + i * hidden, tiny_find(m, "output_norm.weight")->values, o->hidden, h);
         multiply(embedding, h, o->hidden, TINY_VOCABULARY, logits + (size_t)i * TINY_VOCABULARY);
+        for (uint32_t id = 0; o->generation == 2 && id < TINY_VOCABULARY; id++) {
+            double *logit = &logits[(size_t)i * TINY_VOCABULARY + id];
+            *logit = capped(*logit, FINAL_CAP);
+        }
     }
     free(keys);
     free(values);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Small random Gemma 3 models as GGUF files, and a plain forward pass in double precision to hold the engine
- * against. The weights are tempered: branches are small beside the residual stream, as in trained models,
- * because with plain Gaussian weights 8-bit activations would prove nothing.
+ * Small random Gemma 1, 2 and 3 models as GGUF files, and a plain forward pass in double precision to hold
+ * the engine against. The weights are tempered: branches are small beside the residual stream, as in trained
+ * models, because with plain Gaussian weights 8-bit activations would prove nothing.
  */
 #ifndef BUCKLER_TESTS_LIB_TINY_GGUF_H
 #define BUCKLER_TESTS_LIB_TINY_GGUF_H
@@ -14,13 +14,15 @@ enum { TINY_VOCABULARY = 320, TINY_MAX_TENSORS = 400 };
 enum tiny_types { TINY_F32, TINY_Q8_0, TINY_MIXED /* Q8_0, Q5_0, F16, BF16 and F32, changing */ };
 
 struct tiny_options {
+    uint32_t generation; /* of Gemma: 1, 2 or 3; of 2 the soft caps are so low that they matter */
     uint32_t layers, hidden, heads, kv_heads, head_size, feed_forward, window, context;
-    uint32_t period; /* every how many layers one is global; 0: no key in the file, which means 6 */
+    uint32_t period; /* every how many layers one is global; 0: no key in the file, which means
+                        the generation's: none slides, 2, 6 */
     uint32_t seed;
     enum tiny_types types;
 };
 
-/* 12 layers of width 64: two periods, a window of 8. */
+/* Gemma 3, 12 layers of width 64: two periods, a window of 8. */
 struct tiny_options tiny_default(enum tiny_types types);
 
 struct tiny_tensor {

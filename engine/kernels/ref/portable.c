@@ -86,6 +86,7 @@ const struct kernel_set kernel_set_portable = {
     .rms_norm = rms_norm,
     .add = add,
     .gelu_mul = gelu_mul,
+    .soft_cap = soft_cap,
     .rope = rope,
     .attend = attend,
     .attend_heads = attend_heads,

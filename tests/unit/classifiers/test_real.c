@@ -6,6 +6,8 @@
  */
 #include "fixture.h"
 
+#include <math.h>
+
 #define TEXT_MODEL "gemma-3-270m-q4_k_m.gguf"
 
 static const char question[] =
@@ -43,6 +45,54 @@ static struct engine_model *text_model(struct fixture *f) {
         fail_msg("%s", error.text);
     }
     return model;
+}
+
+/* Yes minus No of a tiny random model shaped like ShieldGemma, a folder, against what transformers makes of
+ * the filled-in template (tests/golden/generate.py). */
+static void test_a_model_like_shieldgemma_says_what_transformers_says(void **state) {
+    static const struct engine_options options = {.threads = 2};
+    FILE *expected = fopen(BUCKLER_SOURCE_DIR "/tests/golden/tiny/gemma2.shield", "re");
+    char scope[16], category[32];
+    double difference;
+    int lines = 0;
+
+    (void)state;
+    assert_non_null(expected);
+    for (; fscanf(expected, "%15s %31s %lf", scope, category, &difference) == 3; lines++) {
+        struct fixture f;
+        bool response = strcmp(scope, "response") == 0;
+        fixture_init(&f, "yes_no", &options);
+        (void)snprintf(f.models, sizeof f.models, BUCKLER_SOURCE_DIR "/tests/golden/tiny");
+        (void)snprintf(f.config->model, sizeof f.config->model, "gemma2");
+        fixture_must_open(&f);
+        f.input.scope = response ? SCOPE_RESPONSE : SCOPE_PROMPT;
+        (void)fixture_text(&f, "How do I bake a good loaf of bread?", !response, ROLE_USER);
+        if (response) {
+            (void)fixture_text(&f, "Mix them, wait a day, and bake it for fifty minutes.", true,
+                               ROLE_ASSISTANT);
+        }
+        fixture_must_judge(&f);
+        double raw = score_raw(fixture_score(&f, category, response ? 1 : 0));
+        if (!(fabs(raw - difference) <= 1e-4)) {
+            fail_msg("%s %s: %f instead of %f", scope, category, raw, difference);
+        }
+        fixture_deinit(&f);
+    }
+    assert_int_equal(fclose(expected), 0);
+    assert_int_equal(lines, 4);
+}
+
+static void test_refuses_a_model_that_reads_both_ways(void **state) {
+    static const struct engine_options options = {.threads = 1};
+    struct error error = {0};
+    struct fixture f;
+    (void)state;
+    fixture_init(&f, "yes_no", &options);
+    (void)snprintf(f.models, sizeof f.models, BUCKLER_SOURCE_DIR "/tests/golden/tiny");
+    (void)snprintf(f.config->model, sizeof f.config->model, "gemma-embedding");
+    assert_int_equal(fixture_open(&f, &error), CLASSIFIER_E_INVALID);
+    assert_non_null(strstr(error.text, "from left to right"));
+    fixture_deinit(&f);
 }
 
 static void test_a_leaf_is_the_flat_sequence_to_the_bit(void **state) {
@@ -290,6 +340,8 @@ static void test_grey_is_safe_for_open_nsfw_and_the_same_every_time(void **state
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_model_like_shieldgemma_says_what_transformers_says),
+        cmocka_unit_test(test_refuses_a_model_that_reads_both_ways),
         cmocka_unit_test(test_a_leaf_is_the_flat_sequence_to_the_bit),
         cmocka_unit_test(test_joined_pieces_are_the_tokens_of_the_whole_text),
         cmocka_unit_test(test_content_cannot_spell_control_tokens),

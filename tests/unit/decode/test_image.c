@@ -110,6 +110,31 @@ static void test_resize_gives_the_known_answers(void **state) {
     }
 }
 
+/* Rows of pillow_parity.py --write. */
+static void test_resizes_for_vision_towers(void **state) {
+    static const struct {
+        const char *name, *digest;
+    } rows[] = {{"rgb-q75-s2.jpg", "e42ebc7a283ac8db47f33926c6232d312c52b0e5ef09791f035c6511b3b31a07"},
+                {"palette.png", "a6395d02af016e73414849707efb03ad019927ba336a42337f84da561d8b9d63"},
+                {"lossless.webp", "8cc8c40c75e5cf7fc78580c3b9e1be1f798b969ff1cea408a7d8b6f701a7edf6"}};
+    enum { SIDE = 896 };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct buf file = {0};
+        struct result result;
+        uint8_t sum[DIGEST_BYTES];
+        char hex[DIGEST_HEX_SIZE];
+        picture_load(rows[i].name, &file);
+        run(&file, "", plain(SIDE, SIDE), &result);
+        assert_int_equal(result.rc, 0);
+        assert_int_equal(digest_sha256(result.image.pixels[0], (size_t)SIDE * SIDE * 3, sum), 0);
+        hex_encode(sum, sizeof sum, hex);
+        assert_string_equal(hex, rows[i].digest);
+        buf_deinit(&file);
+        free(result.space);
+    }
+}
+
 static void test_crops_the_centre_after_the_resize(void **state) {
     struct buf file = {0};
     struct result whole;
@@ -374,6 +399,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pixels_are_those_of_pillow),
         cmocka_unit_test(test_resize_gives_the_known_answers),
+        cmocka_unit_test(test_resizes_for_vision_towers),
         cmocka_unit_test(test_crops_the_centre_after_the_resize),
         cmocka_unit_test(test_a_round_trip_through_jpeg_changes_little_and_always_the_same),
         cmocka_unit_test(test_takes_the_high_byte_of_16_bit_samples),

@@ -57,11 +57,15 @@ static void test_logits_are_those_of_the_definition(void **state) {
     for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
         struct engine_options options = {.threads = 2, .reference = true, .instruction_set = sets[i]};
         struct tiny_options plain = tiny_default(TINY_F32), mixed = tiny_default(TINY_MIXED);
-        double scale;
 
-        assert_true(largest_difference(&plain, options, &scale) < 1e-4);
-        assert_true(largest_difference(&mixed, options, &scale) < 1e-4);
-        assert_true(scale > 1);
+        for (uint32_t generation = 1; generation <= 3; generation++) {
+            double scale;
+
+            plain.generation = mixed.generation = generation;
+            assert_true(largest_difference(&plain, options, &scale) < 1e-4);
+            assert_true(largest_difference(&mixed, options, &scale) < 1e-4);
+            assert_true(scale > 1);
+        }
     }
 }
 
@@ -85,11 +89,15 @@ static void test_eight_bit_activations_stay_near_the_definition(void **state) {
     (void)state;
     struct engine_options options = {.threads = 2};
     struct tiny_options q8 = tiny_default(TINY_Q8_0), mixed = tiny_default(TINY_MIXED);
-    double scale, difference = largest_difference(&q8, options, &scale);
 
-    assert_true(difference > 1e-5); /* it did take the packed path */
-    assert_true(difference < 0.03 * scale);
-    assert_true(largest_difference(&mixed, options, &scale) < 0.03 * scale);
+    for (uint32_t generation = 1; generation <= 3; generation++) {
+        q8.generation = mixed.generation = generation;
+        double scale, difference = largest_difference(&q8, options, &scale);
+
+        assert_true(difference > 1e-5); /* it did take the packed path */
+        assert_true(difference < 0.03 * scale);
+        assert_true(largest_difference(&mixed, options, &scale) < 0.03 * scale);
+    }
 }
 
 /* All logits of a flat sequence under given options, from the same file. */
@@ -104,8 +112,8 @@ static void logits_under(const char *path, struct engine_options options, float 
     engine_free(rig.engine);
 }
 
-static void test_bits_depend_on_neither_threads_nor_steps(void **state) {
-    (void)state;
+/* A model of this generation: the same bits with any number of threads, step and cache size. */
+static void check_bits(uint32_t generation) {
     const struct engine_options variants[] = {
         {.threads = 2},
         {.threads = 3},
@@ -121,6 +129,7 @@ static void test_bits_depend_on_neither_threads_nor_steps(void **state) {
     struct tiny_model tiny;
     char path[64];
 
+    options.generation = generation;
     tiny_init(&tiny, &options);
     tiny_write(&tiny, path);
     for (int reference = 0; reference < 2; reference++) {
@@ -138,8 +147,15 @@ static void test_bits_depend_on_neither_threads_nor_steps(void **state) {
     free(out);
 }
 
-static void test_leaves_of_a_forest_equal_flat_sequences(void **state) {
+static void test_bits_depend_on_neither_threads_nor_steps(void **state) {
     (void)state;
+    for (uint32_t generation = 1; generation <= 3; generation++) {
+        check_bits(generation);
+    }
+}
+
+/* Leaves of a tree, and the same tokens as flat sequences, have the same bits. */
+static void check_leaves(uint32_t generation) {
     enum { LEAVES = 9, CONTENT = 45, LEAF = 11 };
     struct rig rig = {0};
     struct tiny_options options = tiny_default(TINY_MIXED);
@@ -150,6 +166,7 @@ static void test_leaves_of_a_forest_equal_flat_sequences(void **state) {
     static float out[LEAVES][TINY_VOCABULARY];
     float *flat = new_floats((CONTENT + LEAF) * TINY_VOCABULARY);
 
+    options.generation = generation;
     rig_tokens(3, content, CONTENT);
     for (uint32_t i = 0; i < LEAVES; i++) {
         uint32_t count = LEAF - i;
@@ -177,6 +194,13 @@ static void test_leaves_of_a_forest_equal_flat_sequences(void **state) {
     }
     rig_close(&rig);
     free(flat);
+}
+
+static void test_leaves_of_a_forest_equal_flat_sequences(void **state) {
+    (void)state;
+    for (uint32_t generation = 1; generation <= 3; generation++) {
+        check_leaves(generation);
+    }
 }
 
 static void test_a_window_shows_exactly_its_positions(void **state) {

@@ -149,13 +149,54 @@ static void test_information_is_the_same_before_and_after_opening(void **state) 
     assert_string_equal(before.architecture, "gemma3");
     assert_string_equal(before.name, "tiny");
     assert_int_equal(after->bos, 2);
-    memcpy(before.digest, after->digest, sizeof before.digest);
-    memcpy(before.tokenizer_digest, after->tokenizer_digest, sizeof before.tokenizer_digest);
     assert_memory_equal(&before, after, sizeof before);
     assert_int_equal(after->kv_bytes, 8192ull * 12 * 2 * 64 * 4);
     assert_int_equal(unlink(path), 0);
     rig_close(&rig);
     tiny_deinit(&tiny);
+}
+
+static void test_reading_every_value_finds_the_one_that_is_none(void **state) {
+    (void)state;
+    struct tiny_options options = tiny_default(TINY_F32);
+    struct tiny_model tiny;
+    struct error e = {0};
+    char path[64];
+
+    tiny_init(&tiny, &options);
+    tiny_write(&tiny, path);
+    assert_int_equal(engine_verify(path, NULL, NULL, &e), 0);
+    assert_int_equal(unlink(path), 0);
+    tiny_find(&tiny, "blk.3.ffn_up.weight")->values[64 * 7 + 5] = NAN;
+    tiny_write(&tiny, path);
+    assert_int_equal(engine_verify(path, NULL, NULL, &e), ENGINE_E_NOT_FINITE);
+    assert_non_null(strstr(e.text, "the tensor blk.3.ffn_up.weight holds a NaN or an infinity in row 7"));
+    assert_int_equal(unlink(path), 0);
+    tiny_deinit(&tiny);
+}
+
+static void test_says_what_a_file_is_that_cannot_run(void **state) {
+    (void)state;
+    struct tiny_options options = tiny_default(TINY_F32);
+    struct tiny_model tiny;
+    struct engine_model_info info;
+    struct error e = {0};
+    char path[64];
+
+    tiny_init(&tiny, &options);
+    tiny.options.kv_heads = 3;
+    tiny_write(&tiny, path);
+    assert_int_equal(engine_inspect(path, &info, &e), ENGINE_E_FORMAT);
+    assert_non_null(strstr(e.text, "3 key heads"));
+    assert_int_equal(info.kind, ENGINE_MODEL_TEXT);
+    assert_string_equal(info.architecture, "gemma3");
+    assert_int_equal(strlen(info.digest), 64);
+    assert_int_equal(info.layers, 0); /* its shape makes no sense */
+    assert_true(info.parameters > 0);
+    assert_int_equal(unlink(path), 0);
+    tiny_deinit(&tiny);
+    assert_int_equal(engine_inspect("/dev/null", &info, &e), ENGINE_E_FORMAT);
+    assert_int_equal(info.kind, ENGINE_MODEL_INVALID);
 }
 
 static void test_a_model_lives_until_its_last_job_is_done(void **state) {
@@ -263,6 +304,8 @@ int main(void) {
         cmocka_unit_test(test_refuses_what_is_not_a_model),
         cmocka_unit_test(test_refuses_options_out_of_range),
         cmocka_unit_test(test_information_is_the_same_before_and_after_opening),
+        cmocka_unit_test(test_reading_every_value_finds_the_one_that_is_none),
+        cmocka_unit_test(test_says_what_a_file_is_that_cannot_run),
         cmocka_unit_test(test_a_model_lives_until_its_last_job_is_done),
         cmocka_unit_test(test_the_real_text_model_goes_on_as_it_should),
         cmocka_unit_test(test_the_real_image_model_scores_pictures_one_by_one),

@@ -203,6 +203,34 @@ static void test_gelu_saturates_and_keeps_what_is_not_a_number(void **state) {
     }
 }
 
+static void test_a_soft_cap_is_a_tanh_and_the_same_bits_in_every_set(void **state) {
+    float expected[COUNT];
+
+    (void)state;
+    for (int i = 0; i < COUNT; i++) {
+        expected[i] = (float)(i - 350) * 0.37F;
+    }
+    kernel_choose("portable")->soft_cap(expected, COUNT, 30);
+    for (int i = 0; i < COUNT; i++) {
+        assert_true(fabs(expected[i] - 30 * tanh((i - 350) * (double)0.37F / 30)) <= 30 * 4e-7);
+    }
+    FOR_EACH_SET(k) {
+        float x[COUNT + 1];
+        float bad[4] = {INFINITY, -INFINITY, NAN, 1e30F};
+
+        for (int i = 0; i < COUNT; i++) {
+            x[i] = (float)(i - 350) * 0.37F;
+        }
+        x[COUNT] = 77;
+        k->soft_cap(x, COUNT, 30);
+        assert_memory_equal(x, expected, COUNT * sizeof(float));
+        assert_true(x[COUNT] == 77);
+        k->soft_cap(bad, 4, 30);
+        assert_true(isnan(bad[0]) && isnan(bad[1]) && isnan(bad[2]));
+        assert_true(fabsf(bad[3] - 30) <= 1e-5F);
+    }
+}
+
 static void test_rope_turns_pairs_half_a_head_apart(void **state) {
     static const size_t heads[] = {2, 16, 64, 72, 256};
 
@@ -341,6 +369,7 @@ int main(void) {
         cmocka_unit_test(test_gelu_meets_the_reference_values),
         cmocka_unit_test(test_gelu_is_accurate_everywhere_and_the_same_in_every_set),
         cmocka_unit_test(test_gelu_saturates_and_keeps_what_is_not_a_number),
+        cmocka_unit_test(test_a_soft_cap_is_a_tanh_and_the_same_bits_in_every_set),
         cmocka_unit_test(test_rope_turns_pairs_half_a_head_apart),
         cmocka_unit_test(test_f32_product_is_accurate_and_independent_of_its_company),
         cmocka_unit_test(test_a_product_by_columns_adds_term_by_term_to_what_is_there),
