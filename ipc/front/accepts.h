@@ -3,7 +3,8 @@
  * Keeps descriptors in reserve. libzmq aborts the process when accept finds none left for an ipc listener; so
  * a connection whose descriptor lies in the last fifth of the table is ended as soon as it is accepted.
  * Connections that stand are not touched; whoever was turned away tries again, and half-open ones are gone
- * after the handshake's time. One thread.
+ * after the handshake's time. A burst that fills the last fifth before this thread runs still ends the
+ * process; it is replaced. One thread.
  */
 #ifndef BUCKLER_IPC_FRONT_ACCEPTS_H
 #define BUCKLER_IPC_FRONT_ACCEPTS_H
