@@ -18,7 +18,7 @@
 #include "base/error.h"
 #include "daemon/settings.h"
 
-enum { ADMISSION_QUANTUM = 512, ADMISSION_LEAST_RETRY_MS = 50, ADMISSION_MOST_RETRY_MS = 10000 };
+enum { ADMISSION_QUANTUM = 64, ADMISSION_LEAST_RETRY_MS = 50, ADMISSION_MOST_RETRY_MS = 10000 };
 
 enum admission_error {
     ADMISSION_E_RATE = 1, /* the tenant asks too often */

@@ -192,9 +192,8 @@ static int start_engine(struct daemon *d) {
     d->engine_source = loop_add_file(d->loop, engine_eventfd(d->engine), EPOLLIN, on_engine, d);
     d->models = models_new(d->engine, &d->settings);
     d->idempotency = idempotency_new();
-    /* One step's worth is computed and one is made ready meanwhile; more would only wait where no tenant's
-     * weight counts. */
-    d->admission = admission_new((uint64_t)s->step_tokens * 2, s->max_requests);
+    /* What one step can compute; more would only wait where no tenant's weight counts. */
+    d->admission = admission_new(s->step_tokens, s->max_requests);
     bool ok = d->engine_source != NULL && d->models != NULL && d->idempotency != NULL && d->admission != NULL;
     return ok ? 0 : DAEMON_EXIT_UNAVAILABLE;
 }
