@@ -21,12 +21,18 @@ static json_t *base_reply(const struct ipc_request *in, int status, const char *
                      "verdict", "deny", "moderated", 0, "action", "deny");
 }
 
-static json_t *policy_list(const struct generation *g) {
+static json_t *policy_list(const struct generation *g, const struct settings_tenant *tenant) {
     json_t *list = json_array();
     for (size_t i = 0; g != NULL && i < g->policy_count; i++) {
         const struct policy *p = g->policies[i].policy;
+        if (!settings_tenant_may(tenant, p->name)) {
+            continue;
+        }
+        bool is_default = tenant != NULL && tenant->policy_count > 0
+                              ? strcmp(tenant->policies[0], p->name) == 0
+                              : i == g->default_policy;
         json_t *one = json_pack("{s:s, s:s, s:s, s:b}", "name", p->name, "digest", p->digest, "description",
-                                p->description, "default", i == g->default_policy);
+                                p->description, "default", is_default);
         if (json_array_append_new(list, one) != 0) {
             json_decref(list);
             return NULL;
@@ -35,17 +41,23 @@ static json_t *policy_list(const struct generation *g) {
     return list;
 }
 
-static void add_hello(const struct daemon *d, json_t *reply) {
+static void add_hello(const struct daemon *d, const char *tenant_name, json_t *reply) {
     const struct settings *s = &d->settings;
-    json_t *limits = json_pack("{s:I, s:I, s:i, s:i, s:I, s:i}", "part_bytes", (json_int_t)s->part_bytes,
-                               "total_bytes", (json_int_t)s->total_bytes, "parts", (int)IPC_MAX_PARTS,
-                               "header_bytes", (int)IPC_MAX_HEADER_BYTES, "text_bytes",
-                               (json_int_t)s->text_bytes, "window", (int)s->connection_window);
+    const struct settings_tenant *tenant = settings_tenant(s, tenant_name);
+    uint32_t window = s->connection_window;
+    if (tenant != NULL && tenant->window > 0 && tenant->window < window) {
+        window = tenant->window;
+    }
+    json_t *limits =
+        json_pack("{s:I, s:I, s:i, s:i, s:I, s:i}", "part_bytes", (json_int_t)s->part_bytes, "total_bytes",
+                  (json_int_t)s->total_bytes, "parts", (int)IPC_MAX_PARTS, "header_bytes",
+                  (int)IPC_MAX_HEADER_BYTES, "text_bytes", (json_int_t)s->text_bytes, "window", (int)window);
     /* A failed set leaves the key out, which a client must expect of any key but the safe ones above. */
     (void)json_object_set_new(reply, "protocol", json_string("buckler/1"));
     (void)json_object_set_new(reply, "server", json_string("buckler/" BUCKLER_VERSION));
     (void)json_object_set_new(reply, "limits", limits);
-    (void)json_object_set_new(reply, "policies", policy_list(d->generation));
+    (void)json_object_set_new(reply, "policies", policy_list(d->generation, tenant));
+    (void)json_object_set_new(reply, "tenant", json_string(tenant_name));
     (void)json_object_set_new(reply, "generation",
                               json_integer(d->generation != NULL ? d->generation->number : 0));
     (void)json_object_set_new(reply, "instruction_set", json_string(engine_instruction_set(d->engine)));
@@ -56,7 +68,7 @@ static void add_hello(const struct daemon *d, json_t *reply) {
 void control_reply(struct daemon *d, uint64_t front_id, const struct ipc_request *in) {
     json_t *reply = base_reply(in, 200, "ok");
     if (reply != NULL && in->op == IPC_OP_HELLO) {
-        add_hello(d, reply);
+        add_hello(d, in->tenant, reply);
     }
     send_reply(d, front_id, reply);
 }

@@ -19,6 +19,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/z85.h"
 #include "daemon/links.h"
 #include "daemon/notify.h"
 #include "daemon/reload.h"
@@ -28,7 +29,8 @@ enum { DRAIN_MS = 20000 };
 
 void daemon_fail(struct daemon *d, int exit_code, const char *message_id, const char *sentence) {
     log_error(&d->log, message_id, "%s", sentence);
-    if (d->exit_code == 0) { /* the first failure is the cause; what follows in the same round are its effects */
+    if (d->exit_code ==
+        0) { /* the first failure is the cause; what follows in the same round are its effects */
         d->exit_code = exit_code;
     }
     loop_stop(d->loop);
@@ -50,6 +52,10 @@ static void on_engine(void *user, uint32_t events) {
 
 static void on_deadline(void *user) {
     request_deadlines(user);
+}
+
+static void on_admission(void *user) {
+    request_admit_next(user);
 }
 
 static void on_decode_ready(void *user) {
@@ -117,6 +123,36 @@ static int load_commitment_key(struct daemon *d) {
     return 0;
 }
 
+/* Read once: a front that is started later gets it without the file. */
+static int load_curve_secret(struct daemon *d) {
+    const char *path = d->settings.curve_file;
+    char text[Z85_KEY_SIZE + 1] = "";
+    char more[Z85_KEY_SIZE];
+    struct stat info;
+    if (path[0] == '\0') {
+        return 0;
+    }
+    CLEANUP(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &info) != 0) {
+        log_error(&d->log, "keys", "%s cannot be read: %s", path, strerror(errno));
+        return DAEMON_EXIT_CONFIG;
+    }
+    if ((info.st_mode & 077) != 0) {
+        log_error(&d->log, "keys", "%s: others than its owner can read it (chmod 600)", path);
+        return DAEMON_EXIT_CONFIG;
+    }
+    const char *at = text;
+    bool ok = info.st_size >= Z85_KEY_SIZE - 1 && info.st_size <= Z85_KEY_SIZE &&
+              fd_read_all(fd, text, (size_t)info.st_size) == 0 && z85_next_key(&at, d->curve_secret) == 1 &&
+              z85_next_key(&at, more) == 0;
+    explicit_bzero(text, sizeof text);
+    if (!ok) {
+        log_error(&d->log, "keys", "%s holds no secret key (bucklerctl keys generate makes one)", path);
+        return DAEMON_EXIT_CONFIG;
+    }
+    return 0;
+}
+
 static int prepare_state(struct daemon *d) {
     const struct settings *s = &d->settings;
     int rc = make_dir(d, s->state_dir, 0750);
@@ -138,7 +174,10 @@ static int add_sources(struct daemon *d) {
               loop_add_signal(d->loop, SIGINT, on_stop, d) != NULL;
     d->deadline_timer = loop_add_timer(d->loop, on_deadline, d);
     d->drain_timer = loop_add_timer(d->loop, on_drain_timeout, d);
-    return ok && d->deadline_timer != NULL && d->drain_timer != NULL ? 0 : DAEMON_EXIT_UNAVAILABLE;
+    d->admission_timer = loop_add_timer(d->loop, on_admission, d);
+    return ok && d->deadline_timer != NULL && d->drain_timer != NULL && d->admission_timer != NULL
+               ? 0
+               : DAEMON_EXIT_UNAVAILABLE;
 }
 
 static int start_engine(struct daemon *d) {
@@ -153,8 +192,10 @@ static int start_engine(struct daemon *d) {
     d->engine_source = loop_add_file(d->loop, engine_eventfd(d->engine), EPOLLIN, on_engine, d);
     d->models = models_new(d->engine, &d->settings);
     d->idempotency = idempotency_new();
-    return d->engine_source != NULL && d->models != NULL && d->idempotency != NULL ? 0
-                                                                                   : DAEMON_EXIT_UNAVAILABLE;
+    /* What one step can compute; more would only wait where no tenant's weight counts. */
+    d->admission = admission_new(s->step_tokens, s->max_requests);
+    bool ok = d->engine_source != NULL && d->models != NULL && d->idempotency != NULL && d->admission != NULL;
+    return ok ? 0 : DAEMON_EXIT_UNAVAILABLE;
 }
 
 static int start_decoders(struct daemon *d) {
@@ -191,6 +232,7 @@ int daemon_init(struct daemon *d) {
     role_init(&d->front, d, &front_role);
     role_init(&d->audit, d, &audit_role);
     int rc = add_sources(d);
+    rc = rc != 0 ? rc : load_curve_secret(d);
     rc = rc != 0 || d->check_only ? rc : prepare_state(d);
     rc = rc != 0 ? rc : start_audit(d);
     rc = rc != 0 ? rc : start_decoders(d);
@@ -268,8 +310,10 @@ void daemon_deinit(struct daemon *d) {
     }
     d->engine_source = loop_remove(d->engine_source);
     d->generation = generation_unref(d->generation);
+    d->admission = admission_free(d->admission);
     d->idempotency = idempotency_free(d->idempotency);
     d->models = models_free(d->models);
     d->engine = engine_free(d->engine);
     d->loop = loop_free(d->loop);
+    explicit_bzero(d->curve_secret, sizeof d->curve_secret);
 }

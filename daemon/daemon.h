@@ -13,6 +13,7 @@
 #include "base/imsg.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "daemon/admission.h"
 #include "daemon/generation.h"
 #include "daemon/idempotency.h"
 #include "daemon/models.h"
@@ -43,7 +44,7 @@ struct daemon {
     bool stop_recorded;
 
     struct loop *loop;
-    struct loop_source *engine_source, *deadline_timer, *drain_timer;
+    struct loop_source *engine_source, *deadline_timer, *drain_timer, *admission_timer;
     struct engine *engine;
     struct models *models;
     struct decode_pool *decode;
@@ -51,11 +52,13 @@ struct daemon {
     struct role front, audit;
 
     uint8_t commitment_key[DAEMON_COMMITMENT_KEY_BYTES]; /* HMAC key of content commitments and subjects */
+    char curve_secret[IPC_KEY_SIZE];                     /* of tcp endpoints; "" without */
     struct generation *generation; /* in force; NULL until the first one passed its examples */
     unsigned generation_number;
     struct reload *reload; /* being built, or NULL */
     bool reload_again;     /* SIGHUP while one was being built */
 
+    struct admission *admission;
     struct idempotency *idempotency;
     struct request *requests; /* newest first */
     unsigned request_count;

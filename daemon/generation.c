@@ -59,6 +59,9 @@ static int bind_classifier(struct bound_policy *bound, size_t index, const struc
         slot->instance = NULL;
         return rc;
     }
+    bound->text_models += (config->kinds & 1u << CONTENT_TEXT) != 0 && config->model[0] != '\0';
+    bound->guidelines += (uint32_t)config->guideline_count;
+    bound->image_models += (slot->type->kinds & 1u << CONTENT_IMAGE) != 0;
     return slot->type->image_form != NULL
                ? agree_on_form(bound, slot->type->image_form(slot->instance), reterr)
                : 0;
@@ -107,6 +110,32 @@ static int bind_policy(struct generation *g, const char *file, const struct clas
     return worst;
 }
 
+static size_t find_policy(const struct generation *g, const char *name) {
+    size_t i = 0;
+    while (i < g->policy_count && strcmp(g->policies[i].policy->name, name) != 0) {
+        i++;
+    }
+    return i;
+}
+
+/* What tenants may ask for must be there. */
+static int check_tenants(const struct generation *g, const struct settings *settings,
+                         struct config_report *report) {
+    int worst = 0;
+    for (uint32_t i = 0; i < settings->tenant_count; i++) {
+        const struct settings_tenant *tenant = &settings->tenants[i];
+        for (uint32_t k = 0; k < tenant->policy_count; k++) {
+            if (find_policy(g, tenant->policies[k]) == g->policy_count) {
+                config_report_add(report, settings->file, tenant->line, tenant->column,
+                                  "tenant %s: no loaded policy is called %s", tenant->name,
+                                  tenant->policies[k]);
+                worst = GENERATION_E_INVALID;
+            }
+        }
+    }
+    return worst;
+}
+
 int generation_build(const struct settings *settings, struct models *models, unsigned number,
                      struct generation **ret, struct config_report *report) {
     CLEANUP(generation_cleanup) struct generation *g = calloc(1, sizeof *g);
@@ -129,16 +158,15 @@ int generation_build(const struct settings *settings, struct models *models, uns
     if (worst != 0) {
         return worst;
     }
-    g->default_policy = g->policy_count;
-    for (size_t i = 0; i < g->policy_count; i++) {
-        if (strcmp(g->policies[i].policy->name, settings->default_policy) == 0) {
-            g->default_policy = i;
-        }
-    }
+    worst = check_tenants(g, settings, report);
+    g->default_policy = find_policy(g, settings->default_policy);
     if (g->default_policy == g->policy_count) {
         config_report_add(report, settings->file, 1, 1, "policies.default: no loaded policy is called %s",
                           settings->default_policy);
         return GENERATION_E_INVALID;
+    }
+    if (worst != 0) {
+        return worst;
     }
     *ret = steal(g);
     return 0;
@@ -160,10 +188,6 @@ const struct bound_policy *generation_policy(const struct generation *g, const c
     if (name[0] == '\0') {
         return &g->policies[g->default_policy];
     }
-    for (size_t i = 0; i < g->policy_count; i++) {
-        if (strcmp(g->policies[i].policy->name, name) == 0) {
-            return &g->policies[i];
-        }
-    }
-    return NULL;
+    size_t i = find_policy(g, name);
+    return i < g->policy_count ? &g->policies[i] : NULL;
 }

@@ -26,7 +26,8 @@ struct bound_policy {
     struct policy *policy;
     struct bound_classifier classifiers[POLICY_MAX_CLASSIFIERS];
     bool has_image_form;
-    struct decode_image_form image_form; /* what all its image classifiers ask for */
+    struct decode_image_form image_form;            /* what all its image classifiers ask for */
+    uint32_t text_models, guidelines, image_models; /* what a part costs: how many look at it */
 };
 
 struct generation {

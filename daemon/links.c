@@ -14,22 +14,37 @@
 
 /* ---- buckler-front ---- */
 
-static void front_started(struct daemon *d, struct role *role) {
+void links_configure_front(struct daemon *d) {
     const struct settings *s = &d->settings;
     struct ipc_settings out = {.endpoint_count = s->endpoint_count,
                                .insecure_loopback = s->insecure_loopback,
                                .uid_count = s->uid_count,
+                               .key_count = s->key_count,
                                .window = s->connection_window,
                                .part_bytes = s->part_bytes,
                                .total_bytes = s->total_bytes};
     memcpy(out.endpoints, s->endpoints, sizeof out.endpoints);
     memcpy(out.uids, s->uids, sizeof out.uids);
+    memcpy(out.keys, s->keys, sizeof out.keys);
+    memcpy(out.curve_secret, d->curve_secret, sizeof out.curve_secret);
     struct buf body = {0};
     ipc_encode_settings(&out, &body);
-    if (body.failed || !role_send(role, IPC_CONFIGURE, 0, body.bytes, body.size)) {
+    if (body.failed || !role_send(&d->front, IPC_CONFIGURE, 0, body.bytes, body.size)) {
         log_error(&d->log, "front-configure", "buckler-front could not be told its settings");
+        if (d->front.pid > 0) { /* its successor is told; this one would go on serving revoked keys */
+            (void)kill(d->front.pid, SIGKILL);
+        }
+    }
+    explicit_bzero(out.curve_secret, sizeof out.curve_secret);
+    if (!body.failed) {
+        explicit_bzero(body.bytes, body.size);
     }
     buf_deinit(&body);
+}
+
+static void front_started(struct daemon *d, struct role *role) {
+    (void)role;
+    links_configure_front(d);
 }
 
 static void front_request(struct daemon *d, struct imsg *message) {

@@ -10,4 +10,7 @@
 extern const struct role_type front_role; /* ipc/ipc.h */
 extern const struct role_type audit_role; /* audit/audit.h */
 
+/* Tells a running front the settings in force: connections whose key or uid is no longer listed end. */
+void links_configure_front(struct daemon *d);
+
 #endif

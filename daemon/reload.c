@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "daemon/daemon.h"
+#include "daemon/links.h"
 #include "daemon/request.h"
 
 struct reload {
@@ -116,6 +117,21 @@ static void record_loaded(struct daemon *d, const struct generation *g) {
     json_decref(event);
 }
 
+/* Whose key or uid is gone loses his connections now; what he has asked is finished and recorded. */
+static void take_tenants(struct daemon *d, const struct settings *from) {
+    struct settings *s = &d->settings;
+    s->uid_count = from->uid_count;
+    memcpy(s->uids, from->uids, sizeof s->uids);
+    s->key_count = from->key_count;
+    memcpy(s->keys, from->keys, sizeof s->keys);
+    s->tenant_count = from->tenant_count;
+    memcpy(s->tenants, from->tenants, sizeof s->tenants);
+    admission_configure(d->admission, s);
+    if (d->front.pid > 0) {
+        links_configure_front(d);
+    }
+}
+
 static void put_in_force(struct daemon *d) {
     struct reload *reload = d->reload;
     bool again = d->reload_again;
@@ -123,6 +139,7 @@ static void put_in_force(struct daemon *d) {
     d->generation = generation_ref(reload->generation);
     d->generation_number = d->generation->number;
     d->settings.max_windows = reload->settings.max_windows;
+    take_tenants(d, &reload->settings);
     reload_free(d);
     d->reload_again = false;
     log_notice(&d->log, "policies-loaded", "generation %u, %zu policies", d->generation->number,

@@ -158,6 +158,7 @@ char *reply_json(const struct request *r) {
     if (reply == NULL) {
         return NULL;
     }
+    set(reply, "tenant", json_string(r->in.tenant));
     if (r->policy != NULL) {
         add_policy(r, reply);
     }

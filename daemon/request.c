@@ -167,9 +167,7 @@ static enum step_result step_receive(struct request *r) {
     if (r->origin == REQUEST_CLIENT) {
         r->generation = generation_ref(d->generation);
     }
-    r->policy = r->origin == REQUEST_CLIENT ? generation_policy(r->generation, r->in.policy) : r->policy;
-    if (r->policy == NULL) {
-        request_fail(r, FAILURE_DEFAULT, 404, "unknown_policy", "no policy of this name is loaded");
+    if (r->origin == REQUEST_CLIENT && !request_find_policy(r)) {
         return STEP_FAIL;
     }
     /* The policy's is for requests that name none; a batch job may well ask for an hour. */
@@ -189,10 +187,7 @@ static enum step_result step_admit(struct request *r) {
         r->retry_after_ms = 1000;
         return STEP_FAIL;
     }
-    if (r->origin == REQUEST_CLIENT && d->request_count > d->settings.max_requests) {
-        request_fail(r, FAILURE_OVERLOADED, 503, "overloaded", "%u requests are open, no more are taken",
-                     d->settings.max_requests);
-        r->retry_after_ms = 200;
+    if (r->origin == REQUEST_CLIENT && !request_take_place(r)) {
         return STEP_FAIL;
     }
     if (policy->scopes != 0 && (policy->scopes & 1u << r->in.scope) == 0) {
@@ -208,7 +203,27 @@ static enum step_result step_admit(struct request *r) {
         }
         hex_encode(digest, sizeof digest, r->subject_commitment);
     }
-    return STEP_NEXT;
+    if (r->origin != REQUEST_CLIENT) {
+        return STEP_NEXT;
+    }
+    if (!request_take_turn(r)) {
+        return STEP_FAIL;
+    }
+    return r->ticket.place == ADMISSION_QUEUED ? STEP_WAIT : STEP_NEXT;
+}
+
+void request_admit_next(struct daemon *d) {
+    for (struct admission_ticket *ticket = admission_next(d->admission); ticket != NULL;
+         ticket = admission_next(d->admission)) {
+        struct request *r = ticket->user;
+        if (clock_monotonic_ns() < r->deadline_ns) {
+            request_continue(r);
+        } else {
+            request_fail(r, FAILURE_DEADLINE, 504, "deadline",
+                         "the deadline passed before the content was judged");
+            request_end_early(r);
+        }
+    }
 }
 
 /* ---- 3 canonicalise: decode workers read the parts while an engine thread hashes them ---- */
@@ -502,6 +517,9 @@ static enum step_result step_decide(struct request *r) {
 
 static enum step_result step_record(struct request *r) {
     stage_begin(r);
+    if (admission_leave(r->daemon->admission, &r->ticket, r->stage_started_ns)) {
+        loop_arm(r->daemon->admission_timer, 1); /* from the loop, not from within whoever brought us here */
+    }
     if (r->origin == REQUEST_EXAMPLE || !recording_start(r)) {
         return STEP_NEXT;
     }

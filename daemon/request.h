@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "base/digest.h"
 #include "classifiers/classifier.h"
+#include "daemon/admission.h"
 #include "daemon/daemon.h"
 #include "decode/decode.h"
 #include "ipc/ipc.h"
@@ -34,6 +35,7 @@ struct request {
     struct ipc_request in;
     struct generation *generation;
     const struct bound_policy *policy; /* NULL until admitted */
+    struct admission_ticket ticket;
     struct arena arena;
 
     unsigned step;           /* index into the step table */
@@ -104,7 +106,8 @@ void request_audit_lost(struct daemon *d); /* audit will not come back */
 void request_audit_back(struct daemon *d,
                         uint64_t recovered_next); /* it came back with this many records on disk */
 void request_proof(struct daemon *d, uint64_t number, const char *leaf, const char *proof); /* "": none */
-void request_deadlines(struct daemon *d); /* the earliest deadline passed */
+void request_deadlines(struct daemon *d);  /* the earliest deadline passed */
+void request_admit_next(struct daemon *d); /* requests left: starts those whose turn it is */
 
 /* Fails a request with the status that belongs to the code; `detail` is for the client. Returns for use in
  * steps. */
@@ -137,6 +140,11 @@ bool recording_prove(struct request *r);
 
 /* What `record` waited for is decided; in async mode the request may be as far as `release`. */
 void request_record_settled(struct request *r);
+
+/* admit.c: step 2 but for what only request.c can do. False: request_fail says why. */
+bool request_find_policy(struct request *r);
+bool request_take_place(struct request *r); /* counts it for its tenant */
+bool request_take_turn(struct request *r);  /* ticket.place says whether it may start */
 
 /* recording.c: hands the record over. False: there is nothing to wait for (no log, or request_fail says why).
  */

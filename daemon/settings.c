@@ -12,15 +12,12 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "daemon/settings_tenants.h"
 
 enum { EXAMPLE_DEADLINE_MS = 60000 };
 
 #define PACKAGED_RUN "/run/buckler"
 #define PACKAGED_STATE "/var/lib/buckler"
-
-struct uid_item {
-    uint32_t uid;
-};
 
 struct model_item {
     char name[65];
@@ -31,8 +28,11 @@ struct file {
     char **endpoints;
     size_t endpoint_count;
     int insecure;
+    char curve_file[SETTINGS_PATH_SIZE];
     struct uid_item *uids;
     size_t uid_count;
+    struct tenant_item *tenants;
+    size_t tenant_count;
     char **policy_files;
     size_t policy_file_count;
     char default_policy[65];
@@ -59,18 +59,17 @@ static const struct config_choice level_choices[] = {
     {"notice", LOG_NOTICE_LEVEL, false}, {"info", LOG_INFO_LEVEL, false},
     {"debug", LOG_DEBUG_LEVEL, false},   {0}};
 
-static const struct config_row uid_rows[] = {
-    {"", CONFIG_U32, CONFIG_FIELD(struct uid_item, uid), .required = true},
-    CONFIG_END,
-};
-
 static const struct config_row listen_rows[] = {
     {"endpoints", CONFIG_STRINGS, CONFIG_ITEMS(struct file, endpoints, endpoint_count), .min = 1,
      .max = IPC_MAX_ENDPOINTS, .help = "ipc://PATH or tcp://ADDRESS:PORT; default: ipc://RUN/front.sock"},
     {"insecure", CONFIG_ENUM, CONFIG_FIELD(struct file, insecure), .choices = insecure_choices,
      .help = "loopback: tcp without encryption on a loopback address"},
-    {"uids", CONFIG_LIST, CONFIG_ITEMS(struct file, uids, uid_count), .rows = uid_rows, .max = IPC_MAX_UIDS,
-     .help = "users that may connect over ipc; default: the daemon's own and root"},
+    {"curve", CONFIG_TEXT, CONFIG_FIELD(struct file, curve_file), .min = 1,
+     .help = "file with the server's secret key: tcp speaks CURVE, and only keys of tenants may connect"},
+    {"uids", CONFIG_LIST, CONFIG_ITEMS(struct file, uids, uid_count), .rows = settings_uid_rows,
+     .max = IPC_MAX_UIDS,
+     .help = "users without a tenant that may connect over ipc; with no user anywhere: the daemon's own and "
+             "root"},
     {"window", CONFIG_U32, CONFIG_FIELD(struct file, connection_window), .min = 1, .max = 4096,
      .fallback = "256", .help = "most open requests of one connection"},
     CONFIG_END,
@@ -164,6 +163,8 @@ static const struct config_row rows[] = {
     {"schema", CONFIG_ENUM, CONFIG_FIELD(struct file_with_schema, schema), .choices = schema_choices,
      .required = true},
     {"listen", CONFIG_STRUCT, .rows = listen_rows, .help = "where clients connect"},
+    {"tenants", CONFIG_LIST, CONFIG_ITEMS(struct file, tenants, tenant_count), .rows = settings_tenant_rows,
+     .max = SETTINGS_MAX_TENANTS, .help = "who may ask for what, and how much"},
     {"policies", CONFIG_STRUCT, .rows = policies_rows, .required = true, .help = "what is allowed"},
     {"models", CONFIG_STRUCT, .rows = models_rows, .help = "where weights are"},
     {"engine", CONFIG_STRUCT, .rows = engine_rows, .help = "inference"},
@@ -231,6 +232,13 @@ static void resolve_endpoints(struct resolver *r, const struct file *f, struct s
             r->failed = true;
             continue;
         }
+        if (e[0] == 't' && s->curve_file[0] == '\0' && !s->insecure_loopback) {
+            config_report_add(r->report, r->path, 1, 1,
+                              "listen.endpoints: \"%.64s\" would serve everybody; set listen.curve (see "
+                              "bucklerctl keys generate), or use ipc",
+                              e);
+            r->failed = true;
+        }
         (void)snprintf(s->endpoints[s->endpoint_count++], sizeof s->endpoints[0], "%s", e);
     }
 }
@@ -275,9 +283,12 @@ static void copy_numbers(const struct file *f, struct settings *s) {
     s->audit_mode = (enum settings_audit)f->audit_mode;
     s->log_level = f->log_level;
     s->example_deadline_ms = EXAMPLE_DEADLINE_MS;
-    for (size_t i = 0; i < f->uid_count; i++) {
-        s->uids[s->uid_count++] = f->uids[i].uid;
-    }
+}
+
+static void resolve_tenants(struct resolver *r, const struct file *f, struct settings *s) {
+    bool ok = settings_take_tenants(f->tenants, f->tenant_count, s, r->report);
+    ok = settings_take_uids(f->uids, f->uid_count, s, r->report) && ok;
+    r->failed = r->failed || !ok || !settings_drop_revoked(s, r->report);
 }
 
 static void resolve(struct resolver *r, const struct file *f, const char *state_dir, struct settings *s) {
@@ -287,6 +298,10 @@ static void resolve(struct resolver *r, const struct file *f, const char *state_
     join(r, s->file, sizeof s->file, ".", r->path);
     copy_numbers(f, s);
     resolve_state(r, state_dir, s);
+    if (f->curve_file[0] != '\0') {
+        join(r, s->curve_file, sizeof s->curve_file, r->folder, f->curve_file);
+    }
+    resolve_tenants(r, f, s);
     resolve_endpoints(r, f, s);
     resolve_models(r, f, s);
     for (size_t i = 0; i < f->policy_file_count; i++) {
@@ -307,6 +322,23 @@ int settings_load(const char *path, const char *state_dir, struct settings *ret,
     resolve(&resolver, &loaded.file, state_dir, ret);
     config_free(rows, &loaded);
     return resolver.failed ? CONFIG_E_INVALID : 0;
+}
+
+const struct settings_tenant *settings_tenant(const struct settings *settings, const char *name) {
+    for (uint32_t i = 0; i < settings->tenant_count; i++) {
+        if (strcmp(settings->tenants[i].name, name) == 0) {
+            return &settings->tenants[i];
+        }
+    }
+    return NULL;
+}
+
+bool settings_tenant_may(const struct settings_tenant *tenant, const char *policy) {
+    bool may = tenant == NULL || tenant->policy_count == 0;
+    for (uint32_t i = 0; !may && i < tenant->policy_count; i++) {
+        may = strcmp(tenant->policies[i], policy) == 0;
+    }
+    return may;
 }
 
 struct decode_image_form settings_fallback_image_form(void) {

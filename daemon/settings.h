@@ -15,6 +15,7 @@
 enum {
     SETTINGS_MAX_POLICIES = 64,
     SETTINGS_MAX_MODELS = 64,
+    SETTINGS_MAX_TENANTS = 64,
     SETTINGS_PATH_SIZE = 1024,
 };
 
@@ -30,6 +31,17 @@ struct settings_model {
     char file[SETTINGS_PATH_SIZE];
 };
 
+/* Whom a request is done for; a user or loopback client without one has no limits of its own. */
+struct settings_tenant {
+    char name[IPC_NAME_SIZE];
+    uint32_t rate;   /* most requests a second; 0: no limit */
+    uint32_t window; /* most open requests; 0: limits.requests */
+    uint32_t weight;
+    uint32_t policy_count; /* 0: every policy */
+    char policies[SETTINGS_MAX_POLICIES][65];
+    unsigned line, column;
+};
+
 struct settings {
     char file[SETTINGS_PATH_SIZE];
     char state_dir[SETTINGS_PATH_SIZE], run_dir[SETTINGS_PATH_SIZE], audit_dir[SETTINGS_PATH_SIZE],
@@ -38,8 +50,13 @@ struct settings {
     uint32_t endpoint_count;
     char endpoints[IPC_MAX_ENDPOINTS][256];
     bool insecure_loopback;
+    char curve_file[SETTINGS_PATH_SIZE]; /* the server's secret key; "": tcp does not speak CURVE */
     uint32_t uid_count;
-    uint32_t uids[IPC_MAX_UIDS];
+    struct ipc_uid uids[IPC_MAX_UIDS];
+    uint32_t key_count; /* without the revoked ones */
+    struct ipc_key keys[IPC_MAX_KEYS];
+    uint32_t tenant_count;
+    struct settings_tenant tenants[SETTINGS_MAX_TENANTS];
 
     uint32_t policy_file_count;
     char policy_files[SETTINGS_MAX_POLICIES][SETTINGS_PATH_SIZE];
@@ -63,6 +80,12 @@ struct settings {
 /* state_dir NULL or "": the packaged folders. CONFIG_E_INVALID: every mistake is in `report`. */
 int settings_load(const char *path, const char *state_dir, struct settings *ret,
                   struct config_report *report) MUST_CHECK;
+
+/* The tenant of this name, or NULL. */
+const struct settings_tenant *settings_tenant(const struct settings *settings, const char *name);
+
+/* Whether the tenant may ask for the policy; NULL may ask for every one. */
+bool settings_tenant_may(const struct settings_tenant *tenant, const char *policy);
 
 /* How images are decoded when no classifier of the policy looks at them: small, only to check that they are
  * sound. */

@@ -42,6 +42,7 @@ void request_free(struct request *r) {
         r->next->previous = r->previous;
     }
     d->request_count--;
+    admission_close(d->admission, &r->ticket);
     ipc_request_deinit(&r->in);
     arena_deinit(&r->arena);
     r->generation = generation_unref(r->generation);
@@ -77,17 +78,17 @@ void request_deadlines(struct daemon *d) {
 }
 
 static void cancel(struct daemon *d, uint64_t front_id, const struct ipc_request *in) {
-    bool found = false;
-    for (struct request *r = d->requests; r != NULL && !found; r = r->next) {
-        if (r->origin == REQUEST_CLIENT && r->front_epoch == d->front.epoch &&
-            r->in.connection == in->connection && strcmp(r->in.id, in->target) == 0 &&
-            request_is_judged_now(r)) {
-            found = true;
-            request_fail(r, FAILURE_DEFAULT, 499, "cancelled", "cancelled by the client");
-            request_end_early(r);
-        }
+    struct request *r = d->requests;
+    while (r != NULL && !(r->origin == REQUEST_CLIENT && r->front_epoch == d->front.epoch &&
+                          r->in.connection == in->connection && strcmp(r->in.id, in->target) == 0 &&
+                          request_is_judged_now(r))) {
+        r = r->next;
     }
-    control_reply_cancel(d, front_id, in, found);
+    if (r != NULL) {
+        request_fail(r, FAILURE_DEFAULT, 499, "cancelled", "cancelled by the client");
+        request_end_early(r);
+    }
+    control_reply_cancel(d, front_id, in, r != NULL);
 }
 
 void request_start(struct daemon *d, uint64_t front_id, const struct ipc_request *in) {

@@ -197,7 +197,8 @@ void ipc_encode_settings(const struct ipc_settings *settings, struct buf *out) {
     buf_u8(out, settings->insecure_loopback);
     buf_u32(out, settings->uid_count);
     for (uint32_t i = 0; i < settings->uid_count && i < IPC_MAX_UIDS; i++) {
-        buf_u32(out, settings->uids[i]);
+        buf_u32(out, settings->uids[i].uid);
+        buf_string(out, settings->uids[i].tenant);
     }
     buf_u32(out, settings->window);
     buf_u64(out, settings->part_bytes);
@@ -232,7 +233,8 @@ int ipc_decode_settings(const struct imsg *message, struct ipc_settings *ret) {
     settings.insecure_loopback = cursor_bool(&c);
     settings.uid_count = cursor_count(&c, IPC_MAX_UIDS);
     for (uint32_t i = 0; i < settings.uid_count; i++) {
-        settings.uids[i] = cursor_u32(&c);
+        settings.uids[i].uid = cursor_u32(&c);
+        cursor_string(&c, settings.uids[i].tenant, sizeof settings.uids[i].tenant);
     }
     settings.window = cursor_u32(&c);
     settings.part_bytes = cursor_u64(&c);

@@ -6,7 +6,7 @@
  * filled, so that it gets its audit record and its reply like any other.
  *
  * Messages (base/imsg.h): the id is the front's request number, unique while the front lives.
- *   core → front  IPC_CONFIGURE  struct ipc_settings     first message
+ *   core → front  IPC_CONFIGURE  struct ipc_settings     first message; a later one replaces uids and keys
  *   front → core  IPC_READY      endpoints, one a line   sockets are bound
  *   front → core  IPC_FAILED     sentence                sockets could not be bound; the front exits
  *   front → core  IPC_REQUEST    struct ipc_request, one sealed memfd a part
@@ -37,7 +37,7 @@ enum {
     IPC_MAX_TOTAL_BYTES = 32 << 20,
     IPC_MAX_ENDPOINTS = 8,
     IPC_MAX_UIDS = 64,
-    IPC_MAX_KEYS = 64,
+    IPC_MAX_KEYS = 256,
     IPC_KEY_SIZE = 41, /* Z85 of 32 bytes and a NUL */
     IPC_ID_SIZE = 65,
     IPC_NAME_SIZE = 65,
@@ -74,7 +74,7 @@ struct ipc_part {
 struct ipc_request {
     enum ipc_op op;
     uint64_t connection;        /* the front's number of the client's connection */
-    char tenant[IPC_NAME_SIZE]; /* "uid:1000", "loopback" */
+    char tenant[IPC_NAME_SIZE]; /* as configured, else "uid:1000", "loopback" */
     char id[IPC_ID_SIZE];       /* "" when the refused header had none */
     char policy[IPC_NAME_SIZE]; /* "": the default */
     enum content_scope scope;
@@ -96,6 +96,12 @@ struct ipc_request {
     uint32_t retry_after_ms; /* 0: a retry does not help */
 };
 
+/* A user that may connect over ipc, and the tenant it stands for; tenant "": one of its own, "uid:N". */
+struct ipc_uid {
+    uint32_t uid;
+    char tenant[IPC_NAME_SIZE];
+};
+
 /* A client key that CURVE accepts, and the tenant it stands for. */
 struct ipc_key {
     char public_key[IPC_KEY_SIZE];
@@ -107,7 +113,7 @@ struct ipc_settings {
     char endpoints[IPC_MAX_ENDPOINTS][256]; /* "ipc://PATH", "tcp://127.0.0.1:7441" */
     bool insecure_loopback;                 /* tcp without CURVE on a loopback address is allowed */
     uint32_t uid_count;                     /* ipc: allowed uids; 0: only the front's own and root */
-    uint32_t uids[IPC_MAX_UIDS];
+    struct ipc_uid uids[IPC_MAX_UIDS];
     uint32_t window; /* most open requests of one connection */
     uint64_t part_bytes, total_bytes;
     char curve_secret[IPC_KEY_SIZE]; /* the server's key: every tcp endpoint speaks CURVE; "": none does */

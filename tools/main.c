@@ -8,10 +8,11 @@
 #include "tools/command.h"
 
 static const struct command *const commands[] = {
-    &command_audit_key, &command_audit_prove,  &command_audit_show,     &command_audit_verify,
-    &command_batch,     &command_bench_engine, &command_bench_policies, &command_bench_serve,
-    &command_calibrate, &command_check,        &command_classify,       &command_eval,
-    &command_logits,    &command_model_info,   &command_model_verify,   &command_tokenize,
+    &command_audit_key,     &command_audit_prove,  &command_audit_show,     &command_audit_verify,
+    &command_batch,         &command_bench_engine, &command_bench_policies, &command_bench_serve,
+    &command_calibrate,     &command_check,        &command_classify,       &command_eval,
+    &command_keys_generate, &command_keys_list,    &command_keys_revoke,    &command_logits,
+    &command_model_info,    &command_model_verify, &command_tokenize,
 };
 
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };

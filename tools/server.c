@@ -68,7 +68,9 @@ int server_open(const char *server, const char *local, const char *config, struc
     if (buckler_client_new(url, NULL, &ret->client) != 0) {
         server_close(ret);
         return command_fail(EXIT_UNREACHABLE,
-                            "%s: not the address of a daemon (ipc://PATH or tcp://HOST:PORT)", url);
+                            "%s: not the address of a daemon (ipc://PATH or tcp://HOST:PORT), or "
+                            "BUCKLER_SERVER_KEY and BUCKLER_SECRET_KEY_FILE hold no keys",
+                            url);
     }
     return 0;
 }

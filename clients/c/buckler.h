@@ -37,7 +37,8 @@ enum {
     BUCKLER_MAX_PARTS = 8,
     BUCKLER_MAX_PART_BYTES = 20 << 20,
     BUCKLER_MAX_TOTAL_BYTES = 32 << 20,
-    BUCKLER_ID_SIZE = 65, /* 64 characters and a NUL */
+    BUCKLER_ID_SIZE = 65,  /* 64 characters and a NUL */
+    BUCKLER_KEY_SIZE = 41, /* 40 characters of Z85 and a NUL */
 };
 
 enum buckler_error {
@@ -52,9 +53,11 @@ enum buckler_error {
 struct buckler_client;
 struct buckler_reply;
 
-/* CURVE keys as Z85 text of 40 characters; all NULL for ipc:// and insecure loopback. */
+/* CURVE keys as Z85 text: the server's public key and the client's own secret. Both NULL: for tcp:// those of
+ * $BUCKLER_SERVER_KEY (text) and $BUCKLER_SECRET_KEY_FILE (the file that `bucklerctl keys generate` writes),
+ * if there are any. */
 struct buckler_options {
-    const char *server_key, *public_key, *secret_key;
+    const char *server_key, *secret_key;
 };
 
 struct buckler_part {
@@ -80,6 +83,9 @@ struct buckler_request {
 BUCKLER_API int buckler_client_new(const char *server, const struct buckler_options *options,
                                    struct buckler_client **ret);
 BUCKLER_API void buckler_client_free(struct buckler_client *client);
+
+/* A new pair of CURVE keys. */
+BUCKLER_API int buckler_keypair(char ret_public[BUCKLER_KEY_SIZE], char ret_secret[BUCKLER_KEY_SIZE]);
 
 /* What the last failure of this client was, as an English sentence; "" when there was none. */
 BUCKLER_API const char *buckler_client_error(const struct buckler_client *client);

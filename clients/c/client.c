@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The only file of the client that includes zmq.h. A DEALER socket and its monitor: the monitor tells of a
- * broken connection, whose requests nobody will answer, and of a refused identity, after which libzmq never
- * tries again, so that the socket must be made anew (with a pause that doubles, so that a client in a loop
- * does not hammer).
+ * With keys.c the only file of the client that includes zmq.h. A DEALER socket and its monitor: the monitor
+ * tells of a broken connection, whose requests nobody will answer, and of a refused identity, after which
+ * libzmq never tries again, so that the socket must be made anew (with a pause that doubles, so that a client
+ * in a loop does not hammer).
  *
  * Ids are "r" and a counter for buckler_send and "~" and a counter for the waiting calls: a late reply to a
  * waiting call that gave up is known by its "~" and dropped.
@@ -18,10 +18,11 @@
 #include <zmq.h>
 
 #include "clients/c/buckler.h"
+#include "clients/c/keys.h"
 #include "clients/c/wire.h"
 
 enum {
-    KEY_CHARACTERS = 40,
+    KEY_CHARACTERS = BUCKLER_KEY_SIZE - 1,
     FIRST_PAUSE_MS = 250,
     LAST_PAUSE_MS = 4000,
     MOST_ATTEMPTS = 3,
@@ -35,7 +36,7 @@ struct kept {
 struct buckler_client {
     void *context, *socket, *monitor;
     char *server;
-    char server_key[KEY_CHARACTERS + 1], public_key[KEY_CHARACTERS + 1], secret_key[KEY_CHARACTERS + 1];
+    struct buckler_keys keys;
     uint64_t next_id, monitors;
     uint64_t breaks;          /* connections that broke so far */
     uint64_t breaks_at_send;  /* as of the last message that went out */
@@ -72,16 +73,17 @@ static bool set_int(void *socket, int option, int value) {
 }
 
 static bool set_options(struct buckler_client *client, void *socket) {
-    bool curve = client->server_key[0] != '\0';
+    bool curve = client->keys.server_key[0] != '\0';
     return set_int(socket, ZMQ_LINGER, 0) &&
            set_int(socket, ZMQ_IMMEDIATE, 1) && /* no queue for a dead server */
            set_int(socket, ZMQ_SNDHWM, 1000) && set_int(socket, ZMQ_RCVHWM, 1000) &&
            set_int(socket, ZMQ_RECONNECT_IVL, 50) && set_int(socket, ZMQ_RECONNECT_IVL_MAX, 2000) &&
            set_int(socket, ZMQ_HEARTBEAT_IVL, 5000) && set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, 15000) &&
            set_int(socket, ZMQ_IPV6, strchr(client->server, '[') != NULL) &&
-           (!curve || (zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, client->server_key, KEY_CHARACTERS) == 0 &&
-                       zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, client->public_key, KEY_CHARACTERS) == 0 &&
-                       zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, client->secret_key, KEY_CHARACTERS) == 0));
+           (!curve ||
+            (zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, client->keys.server_key, KEY_CHARACTERS) == 0 &&
+             zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, client->keys.public_key, KEY_CHARACTERS) == 0 &&
+             zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, client->keys.secret_key, KEY_CHARACTERS) == 0));
 }
 
 static void disconnect(struct buckler_client *client) {
@@ -182,14 +184,6 @@ static int wait_for(struct buckler_client *client, short events, const uint64_t 
     }
 }
 
-static bool copy_key(char out[KEY_CHARACTERS + 1], const char *key) {
-    if (key == NULL || strlen(key) != KEY_CHARACTERS) {
-        return false;
-    }
-    memcpy(out, key, KEY_CHARACTERS + 1);
-    return true;
-}
-
 int buckler_client_new(const char *server, const struct buckler_options *options,
                        struct buckler_client **ret) {
     const char *environment = getenv("BUCKLER_SERVER");
@@ -202,12 +196,7 @@ int buckler_client_new(const char *server, const struct buckler_options *options
     client->server = strdup(server != NULL && server[0] != '\0' ? server : "ipc:///run/buckler/front.sock");
     client->context = zmq_ctx_new();
     int rc = client->server != NULL && client->context != NULL ? 0 : BUCKLER_E_MEMORY;
-    if (rc == 0 && options != NULL && options->server_key != NULL &&
-        (!copy_key(client->server_key, options->server_key) ||
-         !copy_key(client->public_key, options->public_key) ||
-         !copy_key(client->secret_key, options->secret_key))) {
-        rc = BUCKLER_E_INVALID;
-    }
+    rc = rc != 0 ? rc : buckler_keys_find(client->server, options, &client->keys);
     rc = rc != 0 ? rc : do_connect(client);
     if (rc != 0) {
         buckler_client_free(client);
@@ -231,7 +220,7 @@ void buckler_client_free(struct buckler_client *client) {
         buckler_reply_free(kept->reply);
         free(kept);
     }
-    explicit_bzero(client->secret_key, sizeof client->secret_key);
+    explicit_bzero(client->keys.secret_key, sizeof client->keys.secret_key);
     free(client->server);
     free(client);
 }

@@ -406,6 +406,95 @@ static void test_a_broken_connection_is_told_once(void **state) {
     buckler_client_free(client);
 }
 
+/* ---- keys ---- */
+
+struct curve {
+    void *context, *router;
+    char endpoint[64], server_key[BUCKLER_KEY_SIZE], secret_key[BUCKLER_KEY_SIZE];
+};
+
+/* A server that speaks CURVE and takes every key; the client's secret is made here too. */
+static void curve_start(struct curve *curve) {
+    char secret[BUCKLER_KEY_SIZE], unused[BUCKLER_KEY_SIZE];
+    size_t size = sizeof curve->endpoint;
+    int on = 1;
+    assert_int_equal(buckler_keypair(curve->server_key, secret), 0);
+    assert_int_equal(buckler_keypair(unused, curve->secret_key), 0);
+    curve->context = zmq_ctx_new();
+    curve->router = zmq_socket(curve->context, ZMQ_ROUTER);
+    assert_int_equal(zmq_setsockopt(curve->router, ZMQ_CURVE_SERVER, &on, sizeof on), 0);
+    assert_int_equal(zmq_setsockopt(curve->router, ZMQ_CURVE_SECRETKEY, secret, 40), 0);
+    assert_int_equal(zmq_bind(curve->router, "tcp://127.0.0.1:*"), 0);
+    assert_int_equal(zmq_getsockopt(curve->router, ZMQ_LAST_ENDPOINT, curve->endpoint, &size), 0);
+}
+
+static void curve_stop(struct curve *curve) {
+    zmq_close(curve->router);
+    zmq_ctx_term(curve->context);
+}
+
+/* A request of this client arrives. */
+static void assert_heard(struct curve *curve, const struct buckler_options *options) {
+    struct buckler_client *client = NULL;
+    struct buckler_part part = {.kind = "text", .bytes = "x", .size = 1};
+    struct buckler_request wanted = {.parts = &part, .part_count = 1};
+    char id[BUCKLER_ID_SIZE], frame[512];
+    assert_int_equal(buckler_client_new(curve->endpoint, options, &client), 0);
+    assert_int_equal(buckler_send(client, &wanted, 10000, id), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_true(zmq_recv(curve->router, frame, sizeof frame, 0) >= 0);
+    }
+    buckler_client_free(client);
+}
+
+static void test_speaks_curve_with_the_keys_of_its_options(void **state) {
+    (void)state;
+    struct curve curve;
+    curve_start(&curve);
+    struct buckler_options options = {.server_key = curve.server_key, .secret_key = curve.secret_key};
+    assert_heard(&curve, &options);
+    curve_stop(&curve);
+}
+
+static void test_finds_keys_in_the_environment_for_tcp(void **state) {
+    (void)state;
+    struct curve curve;
+    struct buckler_client *client = NULL;
+    char path[] = "/tmp/buckler-key-XXXXXX";
+    curve_start(&curve);
+    int fd = mkstemp(path);
+    assert_int_equal(dprintf(fd, "%s\n", curve.secret_key), 41);
+    assert_int_equal(close(fd), 0);
+    setenv("BUCKLER_SERVER_KEY", curve.server_key, 1);
+    assert_int_equal(buckler_client_new(curve.endpoint, NULL, &client), BUCKLER_E_INVALID);
+    setenv("BUCKLER_SECRET_KEY_FILE", path, 1);
+    assert_heard(&curve, NULL);
+    assert_int_equal(truncate(path, 39), 0);
+    assert_int_equal(buckler_client_new(curve.endpoint, NULL, &client), BUCKLER_E_INVALID);
+    assert_int_equal(buckler_client_new("ipc:///tmp/nobody", NULL, &client), 0);
+    buckler_client_free(client);
+    unsetenv("BUCKLER_SERVER_KEY");
+    unsetenv("BUCKLER_SECRET_KEY_FILE");
+    assert_int_equal(unlink(path), 0);
+    curve_stop(&curve);
+}
+
+static void test_refuses_keys_that_are_none(void **state) {
+    (void)state;
+    static const char good[] = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
+    static const struct buckler_options table[] = {
+        {good, NULL},
+        {NULL, good},
+        {good, "short"},
+        {"", good},
+        {good, "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf "},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct buckler_client *client = NULL;
+        assert_int_equal(buckler_client_new("tcp://127.0.0.1:1", &table[i], &client), BUCKLER_E_INVALID);
+    }
+}
+
 int main(void) {
 #define with_server(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -421,6 +510,9 @@ int main(void) {
         with_server(test_many_in_flight_come_back_by_id_and_through_the_descriptor),
         with_server(test_a_waiting_call_keeps_the_replies_of_others),
         with_server(test_a_broken_connection_is_told_once),
+        cmocka_unit_test(test_speaks_curve_with_the_keys_of_its_options),
+        cmocka_unit_test(test_finds_keys_in_the_environment_for_tcp),
+        cmocka_unit_test(test_refuses_keys_that_are_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

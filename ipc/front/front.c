@@ -16,7 +16,7 @@
 #define LOG_INTERVAL_NS (10u * 1000000000u)
 
 struct front {
-    const struct ipc_settings *settings;
+    struct ipc_settings *settings;
     const struct log *log;
     struct loop *loop;
     int core_socket;
@@ -96,6 +96,9 @@ static void on_message(void *user, const struct sockets_message *message) {
                                    .total_bytes = front->settings->total_bytes};
     struct peer *peer = peers_connection(front->peers, &message->route, message->tenant);
     uint64_t number = 0;
+    if (peer != NULL) {
+        peer_note(peer, message->identity, message->stream);
+    }
     memset(&request, 0, sizeof request);
     memcpy(request.tenant, message->tenant, strlen(message->tenant)); /* sockets.c has bounded it */
     request.connection = peer != NULL ? peer_number(peer) : 0;
@@ -160,10 +163,36 @@ static void on_reply(struct front *front, const struct imsg *message) {
     }
 }
 
+static bool is_listed(void *user, const char *identity) {
+    return sockets_lists(user, identity);
+}
+
+/* New lists of uids and keys; endpoints and limits stay. Who is not in them any more loses his connection. */
+static void on_configure(struct front *front, const struct imsg *message) {
+    struct ipc_settings changed;
+    if (ipc_decode_settings(message, &changed) != 0) {
+        log_error(front->log, "core-settings", "the core's new settings are malformed; the front ends");
+        loop_stop(front->loop);
+        return;
+    }
+    struct ipc_settings *s = front->settings;
+    s->uid_count = changed.uid_count;
+    memcpy(s->uids, changed.uids, sizeof s->uids);
+    s->key_count = changed.key_count;
+    memcpy(s->keys, changed.keys, sizeof s->keys);
+    explicit_bzero(changed.curve_secret, sizeof changed.curve_secret);
+    unsigned cut = peers_cut(front->peers, is_listed, front->sockets);
+    if (cut > 0) {
+        log_notice(front->log, "revoked", "%u connections ended: their key or uid is no longer listed", cut);
+    }
+}
+
 static void on_core_message(void *user, struct imsg *message) {
     struct front *front = user;
     if (message->type == IPC_REPLY) {
         on_reply(front, message);
+    } else if (message->type == IPC_CONFIGURE) {
+        on_configure(front, message);
     } else {
         log_warning(front->log, "core-message", "a message of type 0x%04x from the core was ignored",
                     message->type);
@@ -180,11 +209,13 @@ static void log_counters(struct front *front) {
     }
     front->logged = *c;
     front->logged_ns = now;
-    log_notice(
-        front->log, "counts",
-        "refused connections %llu, messages without identity %llu, replies lost %llu, turned away %llu",
-        (unsigned long long)c->sockets.strangers, (unsigned long long)c->sockets.nameless,
-        (unsigned long long)c->undeliverable, (unsigned long long)c->turned_away);
+    log_notice(front->log, "counts",
+               "refused connections %llu, ended for want of descriptors %llu, messages without identity "
+               "%llu, of revoked identities %llu, replies lost "
+               "%llu, turned away %llu",
+               (unsigned long long)c->sockets.strangers, (unsigned long long)c->sockets.crowded,
+               (unsigned long long)c->sockets.nameless, (unsigned long long)c->sockets.revoked,
+               (unsigned long long)c->undeliverable, (unsigned long long)c->turned_away);
 }
 
 static void on_core_round(void *user) {
@@ -201,7 +232,7 @@ static void on_core_gone(void *user) {
 
 /* ---- set-up ---- */
 
-int front_new(const struct ipc_settings *settings, struct loop *loop, int core_socket, const struct log *log,
+int front_new(struct ipc_settings *settings, struct loop *loop, int core_socket, const struct log *log,
               struct front **ret, struct error *reterr) {
     struct front *front = calloc(1, sizeof *front);
     if (front == NULL) {

@@ -20,8 +20,8 @@ enum {
 
 struct front;
 
-/* Binds everything. `settings` and `log` are borrowed. */
-int front_new(const struct ipc_settings *settings, struct loop *loop, int core_socket, const struct log *log,
+/* Binds everything. `settings` and `log` are borrowed; the core may change the lists in `settings` later. */
+int front_new(struct ipc_settings *settings, struct loop *loop, int core_socket, const struct log *log,
               struct front **ret, struct error *reterr) MUST_CHECK;
 struct front *front_free(struct front *front);
 

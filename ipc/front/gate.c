@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * With sockets.c the only file of the front that includes zmq.h. The ZAP handler is a REP socket that the
- * loop watches; libzmq's I/O thread asks it about each connection and lets the client wait meanwhile.
+ * With sockets.c and accepts.c the only file of the front that includes zmq.h. The ZAP handler is a REP
+ * socket that the loop watches; libzmq's I/O thread asks it about each connection and lets the client wait
+ * meanwhile.
  */
 #include "ipc/front/gate.h"
 
@@ -68,7 +69,7 @@ static bool zap_receive(void *zap, struct zap_frames *ret) {
 }
 
 static int zap_answer(const struct gate *gate, const struct zap_frames *frames,
-                      char ret_tenant[IPC_NAME_SIZE]) {
+                      char ret_identity[IPC_NAME_SIZE]) {
     char key[IPC_KEY_SIZE] = "";
     bool has_key = frames->count == ZAP_FRAMES && frames->sizes[ZAP_CREDENTIALS] == CURVE_KEY_BYTES;
     if (frames->count <= ZAP_MECHANISM || strcmp(frames->bytes[ZAP_VERSION], "1.0") != 0) {
@@ -82,11 +83,11 @@ static int zap_answer(const struct gate *gate, const struct zap_frames *frames,
                                     .address = frames->bytes[ZAP_ADDRESS],
                                     .mechanism = frames->bytes[ZAP_MECHANISM],
                                     .public_key = has_key ? key : NULL};
-    return zap_decide(&gate->rules, &question, ret_tenant);
+    return zap_decide(&gate->rules, &question, ret_identity);
 }
 
 /* libzmq takes a missing or late answer for a refusal, so errors of the sends need no care. */
-static void zap_reply(void *zap, const struct zap_frames *frames, int status, const char *tenant) {
+static void zap_reply(void *zap, const struct zap_frames *frames, int status, const char *identity) {
     char code[8];
     const char *text = status == ZAP_OK ? "OK" : "not listed";
     (void)snprintf(code, sizeof code, "%d", status);
@@ -94,7 +95,7 @@ static void zap_reply(void *zap, const struct zap_frames *frames, int status, co
     (void)zmq_send(zap, frames->bytes[ZAP_ID], frames->sizes[ZAP_ID], ZMQ_SNDMORE);
     (void)zmq_send(zap, code, strlen(code), ZMQ_SNDMORE);
     (void)zmq_send(zap, text, strlen(text), ZMQ_SNDMORE);
-    (void)zmq_send(zap, tenant, strlen(tenant), ZMQ_SNDMORE);
+    (void)zmq_send(zap, identity, strlen(identity), ZMQ_SNDMORE);
     (void)zmq_send(zap, "", 0, 0);
 }
 
@@ -102,13 +103,13 @@ static void zap_pump(void *user) {
     struct gate *gate = user;
     struct zap_frames frames;
     for (unsigned i = 0; i < ROUND_QUESTIONS; i++) {
-        char tenant[IPC_NAME_SIZE] = "";
+        char identity[IPC_NAME_SIZE] = "";
         if (!zap_receive(gate->zap, &frames)) {
             return;
         }
-        int status = zap_answer(gate, &frames, tenant);
+        int status = zap_answer(gate, &frames, identity);
         gate->strangers += status != ZAP_OK;
-        zap_reply(gate->zap, &frames, status, status == ZAP_OK ? tenant : "");
+        zap_reply(gate->zap, &frames, status, status == ZAP_OK ? identity : "");
     }
     loop_arm(gate->again, 1);
 }
@@ -313,7 +314,7 @@ int gate_self_test(struct gate *gate, struct error *reterr) {
     }
     /* The only listed uid is one that is not ours: now we are the stranger. */
     strange.uid_count = 1;
-    strange.uids[0] = rules.own_uid + 1;
+    strange.uids[0] = (struct ipc_uid){.uid = rules.own_uid + 1};
     strange.key_count = 0;
     gate->rules.settings = &strange;
     (void)snprintf(scratch, sizeof scratch, "ipc://@buckler-front-%016llx", (unsigned long long)unique);
@@ -382,6 +383,10 @@ struct gate *gate_free(struct gate *gate) {
         free(gate);
     }
     return NULL;
+}
+
+bool gate_tenant(const struct gate *gate, const char *identity, char ret_tenant[IPC_NAME_SIZE]) {
+    return zap_tenant(&gate->rules, identity, ret_tenant);
 }
 
 uint64_t gate_strangers(const struct gate *gate) {

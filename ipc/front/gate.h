@@ -7,6 +7,7 @@
 #ifndef BUCKLER_IPC_FRONT_GATE_H
 #define BUCKLER_IPC_FRONT_GATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -35,6 +36,9 @@ int gate_set_int(void *socket, int option, int value, const char *name, struct e
 /* Puts ZMQ_FD into the loop, with a timer that the pump arms when it stops before the socket is drained. */
 int gate_watch(struct loop *loop, void *socket, loop_file_fn *on_file, loop_timer_fn *on_timer, void *user,
                struct loop_source **ret_source, struct loop_source **ret_again) MUST_CHECK;
+
+/* The tenant of a connection's identity under the lists in force. */
+bool gate_tenant(const struct gate *gate, const char *identity, char ret_tenant[IPC_NAME_SIZE]) MUST_CHECK;
 
 /* Connections that were refused. */
 uint64_t gate_strangers(const struct gate *gate);

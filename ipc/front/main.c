@@ -56,7 +56,7 @@ static int watch_signals(struct loop *loop, struct error *reterr) {
     return 0;
 }
 
-static int serve(struct loop *loop, const struct ipc_settings *settings, struct error *reterr) {
+static int serve(struct loop *loop, struct ipc_settings *settings, struct error *reterr) {
     struct front *front = NULL;
     int rc = watch_signals(loop, reterr);
     rc = rc != 0 ? rc : confine_limits(reterr);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 
 enum { SLOT_BITS = 20, BUCKETS = 4096, NO_SLOT = (1 << SLOT_BITS) - 1 };
 
@@ -21,7 +22,9 @@ struct peer {
     unsigned socket;
     size_t routing_id_size;
     uint8_t routing_id[PEERS_ROUTING_ID_BYTES];
-    char tenant[IPC_NAME_SIZE];
+    char tenant[IPC_NAME_SIZE], identity[IPC_NAME_SIZE];
+    int stream;
+    uint64_t cookie; /* of the stream's socket: its number may be another one's by now */
 };
 
 struct slot {
@@ -143,6 +146,7 @@ struct peer *peers_connection(struct peers *peers, const struct peer_route *rout
     }
     peer->number = ++peers->next_number;
     peer->first_slot = NO_SLOT;
+    peer->stream = -1;
     peer->socket = route->socket;
     peer->routing_id_size = route->routing_id_size;
     memcpy(peer->routing_id, route->routing_id, route->routing_id_size);
@@ -156,6 +160,33 @@ struct peer *peers_connection(struct peers *peers, const struct peer_route *rout
 
 uint64_t peer_number(const struct peer *peer) {
     return peer->number;
+}
+
+/* The kernel's number of a socket, which is never used again; 0 for what is none. */
+static uint64_t cookie_of(int stream) {
+    uint64_t cookie = 0;
+    socklen_t size = sizeof cookie;
+    return getsockopt(stream, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
+}
+
+void peer_note(struct peer *peer, const char *identity, int stream) {
+    if (peer->stream != stream) {
+        peer->stream = stream;
+        peer->cookie = cookie_of(stream);
+        memcpy(peer->identity, identity, strnlen(identity, IPC_NAME_SIZE - 1));
+    }
+}
+
+unsigned peers_cut(struct peers *peers, bool (*listed)(void *user, const char *identity), void *user) {
+    unsigned count = 0;
+    for (struct peer *peer = peers->oldest; peer != NULL; peer = peer->newer) {
+        if (peer->stream >= 0 && peer->cookie != 0 && !listed(user, peer->identity) &&
+            cookie_of(peer->stream) == peer->cookie) {
+            count += shutdown(peer->stream, SHUT_RDWR) == 0;
+            peer->stream = -1;
+        }
+    }
+    return count;
 }
 
 static bool id_is_open(const struct peers *peers, const struct peer *peer, const char *id) {

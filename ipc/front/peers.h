@@ -41,6 +41,13 @@ struct peers *peers_free(struct peers *peers);
 struct peer *peers_connection(struct peers *peers, const struct peer_route *route, const char *tenant);
 uint64_t peer_number(const struct peer *peer);
 
+/* Remembers whose connection it is and its descriptor, for peers_cut. */
+void peer_note(struct peer *peer, const char *identity, int stream);
+
+/* Ends the connections whose identity `listed` says no to; returns how many. Those that are not in the table
+ * end with their next message. */
+unsigned peers_cut(struct peers *peers, bool (*listed)(void *user, const char *identity), void *user);
+
 /* Opens a request: classify counts against the window, what else there is against its own. PEERS_E_DUPLICATE:
  * the id is open (refusals may repeat one). PEERS_E_WINDOW, PEERS_E_FULL: as the names say. */
 int peers_open(struct peers *peers, struct peer *peer, const struct ipc_request *request, bool delimited,

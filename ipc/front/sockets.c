@@ -13,9 +13,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <zmq.h>
 
+#include "ipc/front/accepts.h"
 #include "ipc/front/endpoint.h"
 #include "ipc/front/gate.h"
 
@@ -29,7 +31,8 @@ struct assembly {
     enum stage stage;
     struct peer_route route;
     bool named, has_header;
-    char tenant[IPC_NAME_SIZE];
+    char tenant[IPC_NAME_SIZE], identity[IPC_NAME_SIZE];
+    int stream;
     size_t header_size, part_count, kept;
     zmq_msg_t header;
     zmq_msg_t parts[IPC_MAX_PARTS];
@@ -39,6 +42,7 @@ struct router {
     struct sockets *sockets;
     void *socket; /* NULL: no endpoint on this plane */
     struct loop_source *source, *again;
+    struct accepts *accepts;
     struct assembly assembly;
 };
 
@@ -49,7 +53,7 @@ struct sockets {
     struct router routers[PLANE_COUNT];
     sockets_message_fn *fn;
     void *user;
-    uint64_t nameless;
+    uint64_t nameless, revoked;
     struct buf endpoints;
     uint32_t bound; /* so many of the settings' endpoints */
 };
@@ -97,13 +101,19 @@ static void take_first(struct router *router, zmq_msg_t *frame) {
         a->route.delimited = true; /* alone it is what ZMQ_PROBE_ROUTER sends: ignored */
         return;
     }
-    const char *tenant = zmq_msg_gets(frame, "User-Id");
-    size_t length = tenant != NULL ? strlen(tenant) : 0;
-    a->named = length > 0 && length < sizeof a->tenant;
-    if (a->named) {
-        memcpy(a->tenant, tenant, length + 1);
-    } else {
+    const char *identity = zmq_msg_gets(frame, "User-Id");
+    size_t length = identity != NULL ? strlen(identity) : 0;
+    a->named = length > 0 && length < sizeof a->identity;
+    a->stream = zmq_msg_get(frame, ZMQ_SRCFD);
+    if (!a->named) {
         router->sockets->nameless++;
+    } else {
+        memcpy(a->identity, identity, length + 1);
+        a->named = gate_tenant(router->sockets->gate, a->identity, a->tenant);
+        if (!a->named) { /* listed when it connected, and not any more */
+            router->sockets->revoked++;
+            (void)shutdown(a->stream, SHUT_RDWR);
+        }
     }
     a->header_size = size;
     a->stage = STAGE_PAYLOAD;
@@ -127,6 +137,8 @@ static void deliver(struct router *router) {
     if (a->stage == STAGE_PAYLOAD && a->named) {
         struct sockets_message message = {.route = a->route,
                                           .tenant = a->tenant,
+                                          .identity = a->identity,
+                                          .stream = a->stream,
                                           .header_size = a->header_size,
                                           .part_count = a->part_count};
         message.header = a->has_header ? zmq_msg_data(&a->header) : NULL;
@@ -230,6 +242,8 @@ static int bind_endpoint(struct sockets *sockets, struct loop *loop, const char 
                             &router->again);
             rc = rc < 0 ? error_errno(reterr, -rc, "a ZeroMQ socket cannot be watched") : 0;
         }
+        rc = rc != 0 ? rc
+                     : accepts_watch(sockets->context, router->socket, plane, loop, &router->accepts, reterr);
         if (rc < 0) {
             return rc;
         }
@@ -299,6 +313,7 @@ struct sockets *sockets_free(struct sockets *sockets) {
         struct router *router = &sockets->routers[i];
         (void)loop_remove(router->source);
         (void)loop_remove(router->again);
+        router->accepts = accepts_free(router->accepts);
         reset(&router->assembly);
         if (router->socket != NULL) {
             (void)zmq_close(router->socket);
@@ -320,7 +335,18 @@ void sockets_endpoints(const struct sockets *sockets, struct buf *out) {
     buf_append(out, sockets->endpoints.bytes, sockets->endpoints.size);
 }
 
+bool sockets_lists(const struct sockets *sockets, const char *identity) {
+    char tenant[IPC_NAME_SIZE];
+    return gate_tenant(sockets->gate, identity, tenant);
+}
+
 struct sockets_counters sockets_counted(const struct sockets *sockets) {
-    return (struct sockets_counters){.strangers = gate_strangers(sockets->gate),
-                                     .nameless = sockets->nameless};
+    uint64_t crowded = 0;
+    for (unsigned i = 0; i < PLANE_COUNT; i++) {
+        crowded += accepts_turned_away(sockets->routers[i].accepts);
+    }
+    return (struct sockets_counters){.crowded = crowded,
+                                     .strangers = gate_strangers(sockets->gate),
+                                     .nameless = sockets->nameless,
+                                     .revoked = sockets->revoked};
 }

@@ -21,7 +21,8 @@
 /* A complete message; all of it is valid during the callback only. */
 struct sockets_message {
     struct peer_route route;
-    const char *tenant;
+    const char *tenant, *identity;
+    int stream;         /* the connection's descriptor, libzmq's */
     const void *header; /* frame 0; NULL when it is larger than a header may be */
     size_t header_size;
     size_t part_count; /* payload frames that came, more than IPC_MAX_PARTS of them too */
@@ -59,9 +60,14 @@ int sockets_send(struct sockets *sockets, const struct peer_route *route, const 
  * announces new messages. */
 void sockets_pump(struct sockets *sockets);
 
+/* Whether an identity is in the lists in force. */
+bool sockets_lists(const struct sockets *sockets, const char *identity);
+
 struct sockets_counters {
+    uint64_t crowded;   /* connections that were ended for want of descriptors */
     uint64_t strangers; /* connections that the ZAP handler refused */
     uint64_t nameless;  /* messages without an identity, dropped */
+    uint64_t revoked;   /* messages of an identity that is no longer listed, dropped; the connection ends */
 };
 struct sockets_counters sockets_counted(const struct sockets *sockets);
 

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ZAP_UID "uid:"
+#define ZAP_LOOPBACK "loopback"
+
 bool zap_is_loopback(const char *text) {
     struct in_addr v4;
     struct in6_addr v6;
@@ -16,19 +19,6 @@ bool zap_is_loopback(const char *text) {
         return false;
     }
     return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
-}
-
-static bool uid_is_listed(const struct zap_rules *rules, uid_t uid) {
-    const struct ipc_settings *settings = rules->settings;
-    if (settings->uid_count == 0) {
-        return uid == 0 || uid == rules->own_uid;
-    }
-    for (uint32_t i = 0; i < settings->uid_count; i++) {
-        if (settings->uids[i] == uid) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /* One decimal number and the byte behind it; -1 when there is none that fits a uid. */
@@ -60,6 +50,25 @@ static bool read_uid(const char *address, uid_t *ret_uid) {
     return true;
 }
 
+static bool uid_tenant(const struct zap_rules *rules, uid_t uid, char ret_tenant[IPC_NAME_SIZE]) {
+    const struct ipc_settings *settings = rules->settings;
+    const char *name = settings->uid_count == 0 && (uid == 0 || uid == rules->own_uid) ? "" : NULL;
+    for (uint32_t i = 0; i < settings->uid_count; i++) {
+        if (settings->uids[i].uid == uid) {
+            name = settings->uids[i].tenant;
+        }
+    }
+    if (name == NULL) {
+        return false;
+    }
+    if (name[0] == '\0') {
+        (void)snprintf(ret_tenant, IPC_NAME_SIZE, ZAP_UID "%u", (unsigned)uid);
+    } else {
+        memcpy(ret_tenant, name, IPC_NAME_SIZE);
+    }
+    return true;
+}
+
 static bool key_tenant(const struct ipc_settings *settings, const char *public_key,
                        char ret_tenant[IPC_NAME_SIZE]) {
     for (uint32_t i = 0; i < settings->key_count; i++) {
@@ -71,25 +80,42 @@ static bool key_tenant(const struct ipc_settings *settings, const char *public_k
     return false;
 }
 
+bool zap_tenant(const struct zap_rules *rules, const char *identity, char ret_tenant[IPC_NAME_SIZE]) {
+    /* By length first: a key may begin with any characters. */
+    if (strlen(identity) == IPC_KEY_SIZE - 1) {
+        return key_tenant(rules->settings, identity, ret_tenant);
+    }
+    if (strncmp(identity, ZAP_UID, sizeof ZAP_UID - 1) == 0) {
+        const char *at = identity + sizeof ZAP_UID - 1;
+        int64_t uid = take_number(&at, '\0');
+        return uid >= 0 && uid_tenant(rules, (uid_t)uid, ret_tenant);
+    }
+    if (strcmp(identity, ZAP_LOOPBACK) != 0 || !rules->settings->insecure_loopback) {
+        return false;
+    }
+    (void)snprintf(ret_tenant, IPC_NAME_SIZE, ZAP_LOOPBACK);
+    return true;
+}
+
 int zap_decide(const struct zap_rules *rules, const struct zap_question *question,
-               char ret_tenant[IPC_NAME_SIZE]) {
+               char ret_identity[IPC_NAME_SIZE]) {
     bool is_null = strcmp(question->mechanism, "NULL") == 0;
+    char tenant[IPC_NAME_SIZE];
     uid_t uid = 0;
+    ret_identity[0] = '\0';
     if (strcmp(question->domain, ZAP_DOMAIN_IPC) == 0) {
-        if (is_null && read_uid(question->address, &uid) && uid_is_listed(rules, uid)) {
-            (void)snprintf(ret_tenant, IPC_NAME_SIZE, "uid:%u", (unsigned)uid);
-            return ZAP_OK;
+        if (is_null && read_uid(question->address, &uid)) {
+            (void)snprintf(ret_identity, IPC_NAME_SIZE, ZAP_UID "%u", (unsigned)uid);
         }
     } else if (strcmp(question->domain, ZAP_DOMAIN_LOOPBACK) == 0) {
-        if (is_null && rules->settings->insecure_loopback && zap_is_loopback(question->address)) {
-            (void)snprintf(ret_tenant, IPC_NAME_SIZE, "loopback");
-            return ZAP_OK;
+        if (is_null && zap_is_loopback(question->address)) {
+            (void)snprintf(ret_identity, IPC_NAME_SIZE, ZAP_LOOPBACK);
         }
     } else if (strcmp(question->domain, ZAP_DOMAIN_CURVE) == 0) {
         if (strcmp(question->mechanism, "CURVE") == 0 && question->public_key != NULL &&
-            key_tenant(rules->settings, question->public_key, ret_tenant)) {
-            return ZAP_OK;
+            strlen(question->public_key) == IPC_KEY_SIZE - 1) {
+            (void)snprintf(ret_identity, IPC_NAME_SIZE, "%s", question->public_key);
         }
     }
-    return ZAP_REFUSED;
+    return zap_tenant(rules, ret_identity, tenant) ? ZAP_OK : ZAP_REFUSED;
 }

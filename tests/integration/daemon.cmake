@@ -7,3 +7,7 @@ set_tests_properties(integration/daemon PROPERTIES LABELS integration TIMEOUT 90
 add_test(NAME hostile/daemon COMMAND ${BUCKLER_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/test_hostile.py)
 set_tests_properties(hostile/daemon PROPERTIES LABELS hostile TIMEOUT 900
                      ENVIRONMENT "BUCKLER_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY};PYTHONDONTWRITEBYTECODE=1")
+
+add_test(NAME hostile/tenants COMMAND ${BUCKLER_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/test_tenants.py)
+set_tests_properties(hostile/tenants PROPERTIES LABELS hostile TIMEOUT 300
+                     ENVIRONMENT "BUCKLER_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY};PYTHONDONTWRITEBYTECODE=1")

@@ -21,4 +21,5 @@ endfunction()
 
 front_test(messages)
 front_test(hostile)
+front_test(curve)
 front_test(conformance ${BUCKLER_PYTHON} ${PROJECT_SOURCE_DIR}/clients/conformance/run.py)

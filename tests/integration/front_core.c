@@ -146,12 +146,19 @@ static void *serve(void *user) {
     }
 }
 
+void front_core_configure(struct front_core *core, const struct ipc_settings *settings) {
+    struct buf body = {0};
+    ipc_encode_settings(settings, &body);
+    assert_false(body.failed);
+    assert_int_equal(imsg_send(core->socket, IPC_CONFIGURE, 0, body.bytes, body.size, NULL, 0), 0);
+    buf_deinit(&body);
+}
+
 void front_core_start(struct front_core *core, const struct ipc_settings *settings) {
     static const char path[] = BUCKLER_BINARY_DIR "/bin/buckler-front";
     char *argv[] = {(char *)(uintptr_t)path, NULL};
     struct spawned spawned;
     struct error error = {0};
-    struct buf body = {0};
     struct imsg message;
     memset(core, 0, sizeof *core);
     if (spawn_role(path, argv, &spawned, &error) != 0) {
@@ -160,10 +167,7 @@ void front_core_start(struct front_core *core, const struct ipc_settings *settin
     core->pid = spawned.pid;
     core->socket = spawned.socket;
     core->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    ipc_encode_settings(settings, &body);
-    assert_false(body.failed);
-    assert_int_equal(imsg_send(core->socket, IPC_CONFIGURE, 0, body.bytes, body.size, NULL, 0), 0);
-    buf_deinit(&body);
+    front_core_configure(core, settings);
     struct pollfd waiting = {.fd = core->socket, .events = POLLIN};
     assert_int_equal(poll(&waiting, 1, 30000), 1);
     assert_int_equal(imsg_receive(core->socket, core->space, &message), 0);

@@ -36,6 +36,9 @@ void front_core_settings(struct ipc_settings *ret, const char *endpoint);
 /* Starts the front and waits for its word; `ready` says which. Fails the test when it says nothing. */
 void front_core_start(struct front_core *core, const struct ipc_settings *settings);
 
+/* Sends other settings to a front that runs. */
+void front_core_configure(struct front_core *core, const struct ipc_settings *settings);
+
 /* Closes the socket and waits for the front to end; returns its wait status. */
 int front_core_stop(struct front_core *core);
 

@@ -35,10 +35,11 @@ class Daemon:
         self.endpoint = f"ipc://{self.state}/run/front.sock"
         self.log = open(self.state / "log", "w+b")
         self.process: subprocess.Popen[bytes] | None = None
+        self.prefix: list[str] = []  # a command that runs the daemon
 
     def start(self) -> None:
         """Returns when the daemon said ready; raises with its messages when it ended instead."""
-        command = [str(BIN / "bucklerd"), "--config", str(self.config), "--state", str(self.state)]
+        command = [*self.prefix, str(BIN / "bucklerd"), "--config", str(self.config), "--state", str(self.state)]
         self.process = subprocess.Popen(
             command + ["--log-level", "info"], stdout=subprocess.PIPE, stderr=self.log
         )
@@ -110,12 +111,18 @@ class Daemon:
 class Client:
     """A DEALER that sends headers and parts as they are, well-formed or not."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, curve: tuple[str, str] | None = None) -> None:
+        """curve: the server's public key and the client's secret."""
         self.context = zmq.Context()
         self.socket = self.context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.SNDHWM, 0)
         self.socket.setsockopt(zmq.RCVHWM, 0)
+        if curve is not None:
+            secret = curve[1].encode()
+            self.socket.curve_serverkey = curve[0].encode()
+            self.socket.curve_publickey = zmq.curve_public(secret)
+            self.socket.curve_secretkey = secret
         self.socket.connect(endpoint)
         self.number = 0
 

@@ -189,7 +189,7 @@ static void test_settings_come_out_as_they_went_in(void **state) {
                               .endpoints = {"ipc:///run/x", "tcp://127.0.0.1:1"},
                               .insecure_loopback = true,
                               .uid_count = 2,
-                              .uids = {0, UINT32_MAX},
+                              .uids = {{0, ""}, {UINT32_MAX, "shop"}},
                               .window = 64,
                               .part_bytes = 1000,
                               .total_bytes = 2000,

@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -178,6 +180,49 @@ static void test_routing_ids_may_have_any_bytes_and_255_of_them(void **state) {
     assert_memory_equal(&route, &back, sizeof route);
 }
 
+/* ---- cutting ---- */
+
+static bool is_good(void *user, const char *identity) {
+    (void)user;
+    return strcmp(identity, "good") == 0;
+}
+
+static bool is_shut(int far_end) {
+    char byte = 0;
+    return recv(far_end, &byte, 1, MSG_DONTWAIT) == 0;
+}
+
+static void test_cuts_the_connections_of_who_is_not_listed_and_no_others(void **state) {
+    int good[2], bad[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, good), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, bad), 0);
+    peer_note(peer_of(*state, "a", "t"), "good", good[0]);
+    peer_note(peer_of(*state, "b", "t"), "bad", bad[0]);
+    (void)peer_of(*state, "c", "t"); /* nothing is known of its stream */
+    assert_int_equal(peers_cut(*state, is_good, NULL), 1);
+    assert_true(is_shut(bad[1]));
+    assert_false(is_shut(good[1]));
+    assert_int_equal(peers_cut(*state, is_good, NULL), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(close(good[i]), 0);
+        assert_int_equal(close(bad[i]), 0);
+    }
+}
+
+static void test_a_descriptor_that_is_another_connections_by_now_is_left_alone(void **state) {
+    int old[2], newer[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, old), 0);
+    peer_note(peer_of(*state, "a", "t"), "bad", old[0]);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, newer), 0);
+    assert_int_equal(dup2(newer[0], old[0]), old[0]);
+    assert_int_equal(peers_cut(*state, is_good, NULL), 0);
+    assert_false(is_shut(newer[1]));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(close(old[i]), 0);
+        assert_int_equal(close(newer[i]), 0);
+    }
+}
+
 int main(void) {
 #define with_peers(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -190,6 +235,8 @@ int main(void) {
         with_peers(test_says_full_when_every_place_is_taken),
         with_peers(test_forgets_the_idle_connection_seen_longest_ago_but_no_busy_one),
         with_peers(test_routing_ids_may_have_any_bytes_and_255_of_them),
+        with_peers(test_cuts_the_connections_of_who_is_not_listed_and_no_others),
+        with_peers(test_a_descriptor_that_is_another_connections_by_now_is_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,11 +26,12 @@ class AsyncClient:
         server: str | None = None,
         *,
         timeout: float = 10.0,
-        curve: tuple[str, str, str] | None = None,
+        server_key: str | None = None,
+        secret_key: str | None = None,
     ) -> None:
         self.server = _socket.server_url(server)
         self.timeout = timeout
-        self._curve = curve
+        self._keys = _socket.find_keys(self.server, server_key, secret_key)
         self._context = zmq.asyncio.Context()
         self._ids = itertools.count()
         self._open: dict[str, asyncio.Future[Verdict]] = {}
@@ -42,7 +43,7 @@ class AsyncClient:
 
     def _connect(self) -> zmq.asyncio.Socket:
         socket = self._context.socket(zmq.DEALER)
-        _socket.set_options(socket, self.server, self._curve)
+        _socket.set_options(socket, self.server, self._keys)
         monitor: Any = socket.get_monitor_socket(_socket.EVENTS)
         self._health = _socket.Health()
         self._connected = asyncio.Event()

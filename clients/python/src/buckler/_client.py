@@ -24,8 +24,9 @@ class Client:
     """A connection to a daemon.
 
     ``server`` is an endpoint (``ipc://PATH``, ``tcp://HOST:PORT``), by default $BUCKLER_SERVER.
-    ``timeout`` is the longest wait of a call in seconds. ``curve`` is (server key, own public key,
-    own secret key) as Z85 text.
+    ``timeout`` is the longest wait of a call in seconds. ``server_key`` is the server's public
+    CURVE key and ``secret_key`` the client's own secret, as Z85 text; without them, those of
+    $BUCKLER_SERVER_KEY and of the file $BUCKLER_SECRET_KEY_FILE are used for tcp.
     """
 
     def __init__(
@@ -33,11 +34,12 @@ class Client:
         server: str | None = None,
         *,
         timeout: float = 10.0,
-        curve: tuple[str, str, str] | None = None,
+        server_key: str | None = None,
+        secret_key: str | None = None,
     ) -> None:
         self.server = _socket.server_url(server)
         self.timeout = timeout
-        self._curve = curve
+        self._keys = _socket.find_keys(self.server, server_key, secret_key)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._lock = threading.Lock()
         self._ids = itertools.count()
@@ -45,7 +47,7 @@ class Client:
 
     def _connect(self) -> None:
         self._socket = self._context.socket(zmq.DEALER)
-        _socket.set_options(self._socket, self.server, self._curve)
+        _socket.set_options(self._socket, self.server, self._keys)
         self._monitor = self._socket.get_monitor_socket(_socket.EVENTS)
         self._health = _socket.Health()
         self._socket.connect(self.server)

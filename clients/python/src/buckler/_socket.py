@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import zmq
@@ -15,6 +16,7 @@ DEFAULT_SERVER = "ipc:///run/buckler/front.sock"
 MOST_ATTEMPTS = 3
 FIRST_PAUSE_S = 0.25
 LAST_PAUSE_S = 4.0
+KEY_CHARACTERS = 40
 
 EVENTS = zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 
@@ -23,7 +25,32 @@ def server_url(server: str | None) -> str:
     return server or os.environ.get("BUCKLER_SERVER") or DEFAULT_SERVER
 
 
-def set_options(socket: zmq.Socket[Any], server: str, curve: tuple[str, str, str] | None) -> None:
+Keys = tuple[bytes, bytes, bytes]
+
+
+def find_keys(server: str, server_key: str | None, secret_key: str | None) -> Keys | None:
+    """The server's key, the client's own public key and its secret, or None for no CURVE.
+
+    Those of the environment are for tcp alone: one program may have both kinds of servers. The
+    secret is in a file, because every child sees what is in the environment."""
+    if server_key is None and secret_key is None:
+        server_key = os.environ.get("BUCKLER_SERVER_KEY") or None
+        if server_key is None or not server.startswith("tcp://"):
+            return None
+        path = os.environ.get("BUCKLER_SECRET_KEY_FILE")
+        if not path:
+            raise ValueError("BUCKLER_SERVER_KEY needs BUCKLER_SECRET_KEY_FILE beside it")
+        secret_key = Path(path).read_text(encoding="ascii").rstrip("\n")
+    if server_key is None or secret_key is None:
+        raise ValueError("server_key and secret_key go together")
+    for key in (server_key, secret_key):
+        if len(key) != KEY_CHARACTERS:
+            raise ValueError(f"a key has {KEY_CHARACTERS} characters of Z85")
+    secret = secret_key.encode("ascii")
+    return server_key.encode("ascii"), zmq.curve_public(secret), secret
+
+
+def set_options(socket: zmq.Socket[Any], server: str, keys: Keys | None) -> None:
     """No routing id is set: two clients with the same one would be one to the server."""
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.IMMEDIATE, 1)  # no queue for a dead server
@@ -32,8 +59,8 @@ def set_options(socket: zmq.Socket[Any], server: str, curve: tuple[str, str, str
     socket.setsockopt(zmq.HEARTBEAT_IVL, 5000)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 15000)
     socket.setsockopt(zmq.IPV6, 1 if "[" in server else 0)
-    if curve is not None:
-        server_key, public_key, secret_key = (key.encode("ascii") for key in curve)
+    if keys is not None:
+        server_key, public_key, secret_key = keys
         socket.setsockopt(zmq.CURVE_SERVERKEY, server_key)
         socket.setsockopt(zmq.CURVE_PUBLICKEY, public_key)
         socket.setsockopt(zmq.CURVE_SECRETKEY, secret_key)
