@@ -26,6 +26,7 @@ import gguf
 import numpy as np
 import torch
 from decode_parity import resized
+from generate import NAMES
 from gguf.quants import dequantize, quantize
 from PIL import Image
 from transformers import Gemma3Config, Gemma3ForConditionalGeneration
@@ -69,21 +70,6 @@ TOWER = {
     "self_attn.out_proj": "attn_out",
     "mlp.fc1": "ffn_up",
     "mlp.fc2": "ffn_down",
-}
-TEXT = {
-    "input_layernorm": "attn_norm",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.q_norm": "attn_q_norm",
-    "self_attn.k_norm": "attn_k_norm",
-    "self_attn.o_proj": "attn_output",
-    "post_attention_layernorm": "post_attention_norm",
-    "pre_feedforward_layernorm": "ffn_norm",
-    "post_feedforward_layernorm": "post_ffw_norm",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
 }
 
 
@@ -277,7 +263,7 @@ def write_text(model: torch.nn.Module, path: Path, kind: Q) -> None:
         stem = name.removeprefix("model.").removesuffix(".weight")
         if stem.startswith("layers."):
             _, layer, rest = stem.split(".", 2)
-            stem = f"blk.{layer}.{TEXT[rest]}"
+            stem = f"blk.{layer}.{NAMES[rest]}"
         else:
             stem = {"embed_tokens": "token_embd", "norm": "output_norm"}[stem]
         w.tensor(f"{stem}.weight", p, kind, 1.0 if p.dim() == 1 else 0.0)

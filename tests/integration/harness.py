@@ -18,6 +18,15 @@ SOURCE = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("BUCKLER_BIN", SOURCE / "build/release/bin"))
 REPLY_TIMEOUT_MS = 60_000
 
+# A list with one word, for policies that need no model.
+WORDS = """\
+schema: buckler.list/1
+name: words
+category: profanity
+entries:
+  - frobnicate
+"""
+
 Reply = dict[str, Any]
 
 
@@ -39,7 +48,14 @@ class Daemon:
 
     def start(self) -> None:
         """Returns when the daemon said ready; raises with its messages when it ended instead."""
-        command = [*self.prefix, str(BIN / "bucklerd"), "--config", str(self.config), "--state", str(self.state)]
+        command = [
+            *self.prefix,
+            str(BIN / "bucklerd"),
+            "--config",
+            str(self.config),
+            "--state",
+            str(self.state),
+        ]
         self.process = subprocess.Popen(
             command + ["--log-level", "info"], stdout=subprocess.PIPE, stderr=self.log
         )

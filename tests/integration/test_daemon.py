@@ -14,7 +14,7 @@ import threading
 import unittest
 from typing import Any
 
-from harness import BIN, SOURCE, Client, Daemon, Reply
+from harness import BIN, SOURCE, WORDS, Client, Daemon, Reply
 
 PHOTO = (SOURCE / "demo/photo.jpg").read_bytes()
 SKIN_TONES = (SOURCE / "demo/skin-tones.png").read_bytes()
@@ -37,14 +37,6 @@ rules:
 default: allow
 examples:
   - {{ text: "hello", expect: allow }}
-"""
-
-WORDS = """\
-schema: buckler.list/1
-name: words
-category: profanity
-entries:
-  - frobnicate
 """
 
 

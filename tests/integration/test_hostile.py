@@ -14,7 +14,7 @@ import unittest
 import zlib
 from typing import Any
 
-from harness import SOURCE, Client, Daemon
+from harness import SOURCE, WORDS, Client, Daemon
 
 CONFIG = """\
 schema: buckler.config/1
@@ -31,14 +31,6 @@ classifiers:
 rules:
   - { id: hit, when: { category: profanity, min: 0.5 }, action: deny }
 default: allow
-"""
-
-WORDS = """\
-schema: buckler.list/1
-name: words
-category: profanity
-entries:
-  - frobnicate
 """
 
 PHOTO = (SOURCE / "demo/photo.jpg").read_bytes()

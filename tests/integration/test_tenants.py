@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import zmq
-from harness import BIN, Client, Daemon
+from harness import BIN, WORDS, Client, Daemon
 
 POLICY = """\
 schema: buckler.policy/1
@@ -27,14 +27,6 @@ rules:
   - {{ id: hit, when: {{ category: profanity, min: 0.5 }}, action: deny }}
 default: allow
 deadline_ms: 20000
-"""
-
-WORDS = """\
-schema: buckler.list/1
-name: words
-category: profanity
-entries:
-  - frobnicate
 """
 
 CONFIG = """\
@@ -76,9 +68,7 @@ class Site:
         return self.daemon.state / f"{name}.key"
 
     def configure(self, tenants: str) -> None:
-        self.daemon.config.write_text(
-            CONFIG.format(state=self.daemon.state, port=self.port, tenants=tenants)
-        )
+        self.daemon.config.write_text(CONFIG.format(state=self.daemon.state, port=self.port, tenants=tenants))
 
     def reload(self) -> None:
         assert self.daemon.process is not None
@@ -123,9 +113,7 @@ class Keys(unittest.TestCase):
         site = self.site
         shop, forum = site.generate("shop"), site.generate("forum")
         site.generate("stranger")
-        site.configure(
-            f"  - {{ name: shop, keys: ['{shop}'] }}\n  - {{ name: forum, keys: ['{forum}'] }}\n"
-        )
+        site.configure(f"  - {{ name: shop, keys: ['{shop}'] }}\n  - {{ name: forum, keys: ['{forum}'] }}\n")
         site.daemon.start()
         self.assertEqual(site.classify("shop", "hello").returncode, 0)
         self.assertEqual(site.classify("shop", "frobnicate").returncode, 10)
