@@ -74,11 +74,12 @@ static bool set_int(void *socket, int option, int value) {
 
 static bool set_options(struct buckler_client *client, void *socket) {
     bool curve = client->keys.server_key[0] != '\0';
-    return set_int(socket, ZMQ_LINGER, 0) &&
-           set_int(socket, ZMQ_IMMEDIATE, 1) && /* no queue for a dead server */
-           set_int(socket, ZMQ_SNDHWM, 1000) && set_int(socket, ZMQ_RCVHWM, 1000) &&
-           set_int(socket, ZMQ_RECONNECT_IVL, 50) && set_int(socket, ZMQ_RECONNECT_IVL_MAX, 2000) &&
-           set_int(socket, ZMQ_HEARTBEAT_IVL, 5000) && set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, 15000) &&
+    /* ZMQ_IMMEDIATE stays 0: with 1 a connection that breaks takes replies along that have arrived already.
+     */
+    return set_int(socket, ZMQ_LINGER, 0) && set_int(socket, ZMQ_SNDHWM, 1000) &&
+           set_int(socket, ZMQ_RCVHWM, 1000) && set_int(socket, ZMQ_RECONNECT_IVL, 50) &&
+           set_int(socket, ZMQ_RECONNECT_IVL_MAX, 2000) && set_int(socket, ZMQ_HEARTBEAT_IVL, 5000) &&
+           set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, 15000) &&
            set_int(socket, ZMQ_IPV6, strchr(client->server, '[') != NULL) &&
            (!curve ||
             (zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, client->keys.server_key, KEY_CHARACTERS) == 0 &&
@@ -153,9 +154,13 @@ static int revive(struct buckler_client *client) {
     return do_connect(client);
 }
 
+static bool readable(struct buckler_client *client) {
+    zmq_pollitem_t item = {.socket = client->socket, .events = ZMQ_POLLIN};
+    return zmq_poll(&item, 1, 0) == 1;
+}
+
 /* Waits until the socket can be read (or written; 0: until there is a connection), more connections broke
- * than
- * `*known` (NULL: whatever breaks), or the time is over. */
+ * than `*known` (NULL: whatever breaks), or the time is over. */
 static int wait_for(struct buckler_client *client, short events, const uint64_t *known, int64_t until_ms) {
     for (;;) {
         zmq_pollitem_t items[2] = {{.socket = client->socket, .events = events},
@@ -173,6 +178,9 @@ static int wait_for(struct buckler_client *client, short events, const uint64_t 
                         "%s does not know this client: its uid or key is not listed", client->server);
         }
         if (known != NULL && client->breaks != *known) {
+            if (events == ZMQ_POLLIN && readable(client)) {
+                return 0; /* what arrived before the break */
+            }
             return fail(client, BUCKLER_E_DISCONNECTED, "the connection to %s broke", client->server);
         }
         if (ready == 0) {

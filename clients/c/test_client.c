@@ -94,7 +94,7 @@ static void *serve(void *user) {
         }
         answer_one(run->server, run->router);
     }
-    int linger = 0;
+    int linger = 1000; /* what was answered goes out */
     zmq_setsockopt(run->router, ZMQ_LINGER, &linger, sizeof linger);
     zmq_close(run->router);
     zmq_close(stop);
@@ -406,6 +406,21 @@ static void test_a_broken_connection_is_told_once(void **state) {
     buckler_client_free(client);
 }
 
+static void test_a_reply_from_before_the_break_is_no_loss(void **state) {
+    struct server *server = *state;
+    struct buckler_client *client = connect_to(server);
+    struct buckler_reply *reply = NULL;
+    char id[BUCKLER_ID_SIZE];
+    assert_int_equal(buckler_send(client, &request, 10000, id), 0);
+    server_wait(server);
+    server_stop(server);
+    assert_int_equal(buckler_receive(client, 10000, &reply), 0);
+    assert_string_equal(buckler_reply_id(reply), id);
+    buckler_reply_free(reply);
+    assert_int_equal(buckler_receive(client, 10000, &reply), BUCKLER_E_DISCONNECTED);
+    buckler_client_free(client);
+}
+
 /* ---- keys ---- */
 
 struct curve {
@@ -510,6 +525,7 @@ int main(void) {
         with_server(test_many_in_flight_come_back_by_id_and_through_the_descriptor),
         with_server(test_a_waiting_call_keeps_the_replies_of_others),
         with_server(test_a_broken_connection_is_told_once),
+        with_server(test_a_reply_from_before_the_break_is_no_loss),
         cmocka_unit_test(test_speaks_curve_with_the_keys_of_its_options),
         cmocka_unit_test(test_finds_keys_in_the_environment_for_tcp),
         cmocka_unit_test(test_refuses_keys_that_are_none),

@@ -36,7 +36,7 @@ class Server:
     def start(self) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         router = self._context.socket(zmq.ROUTER)
-        router.setsockopt(zmq.LINGER, 0)
+        router.setsockopt(zmq.LINGER, 1000)  # what was answered goes out
         router.bind(self.endpoint)
         self._starts += 1
         self._stop_name = f"inproc://stop.{self._starts}"
@@ -69,7 +69,7 @@ class Server:
             ready = dict(poller.poll())
             if stop in ready:
                 stop.close(0)
-                router.close(0)
+                router.close()
                 return
             route, *frames = router.recv_multipart()
             header = json.loads(frames[0])

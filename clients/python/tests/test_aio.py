@@ -91,6 +91,18 @@ def test_a_request_is_sent_again_when_the_daemon_dies_over_it(server: Server) ->
     assert len(server.requests) == 2
 
 
+def test_a_reply_from_before_the_break_is_no_loss(server: Server) -> None:
+    async def call() -> str:
+        async with buckler.AsyncClient(server.endpoint) as client:
+            asked = asyncio.create_task(client.classify(text="hello"))
+            await arrived(server)
+            server.stop()  # blocks the loop: the reply and the break are there together
+            return (await asked).verdict
+
+    assert run(call()) == "allow"
+    assert len(server.requests) == 1
+
+
 def test_nobody_there_is_an_error(tmp_path: Path) -> None:
     async def work() -> None:
         async with buckler.AsyncClient(f"ipc://{tmp_path}/nobody.sock", timeout=0.2) as client:

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -35,7 +36,7 @@ class AsyncClient:
         self._context = zmq.asyncio.Context()
         self._ids = itertools.count()
         self._open: dict[str, asyncio.Future[Verdict]] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._listening: asyncio.Task[None] | None = None
         self._socket: zmq.asyncio.Socket | None = None
         self._monitor: zmq.asyncio.Socket | None = None
         self._health = _socket.Health()
@@ -49,17 +50,14 @@ class AsyncClient:
         self._connected = asyncio.Event()
         socket.connect(self.server)
         self._socket, self._monitor = socket, monitor
-        self._tasks = [
-            asyncio.create_task(self._read(socket)),
-            asyncio.create_task(self._listen(monitor)),
-        ]
+        self._listening = asyncio.create_task(self._listen(socket, monitor))
         return socket
 
     async def _disconnect(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+            self._listening = None
         if self._socket is not None and self._monitor is not None:
             self._socket.disable_monitor()
             self._monitor.close(0)
@@ -180,36 +178,52 @@ class AsyncClient:
         sent = asyncio.ensure_future(socket.send_multipart(frames))
         sent.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-    async def _read(self, socket: zmq.asyncio.Socket) -> None:
+    async def _listen(self, socket: zmq.asyncio.Socket, monitor: zmq.asyncio.Socket) -> None:
+        poller = zmq.asyncio.Poller()
+        poller.register(socket, zmq.POLLIN)
+        poller.register(monitor, zmq.POLLIN)
         while True:
-            try:
-                verdict = _wire.decode(await socket.recv_multipart())
-            except ProtocolError as error:
-                self._fail_open(error)  # nobody can tell whose reply it was
-                continue
-            if verdict.id == "":
-                self._fail_open(
-                    ProtocolError(f"the daemon could not read a request: {verdict.detail}")
-                )
-                continue
-            future = self._open.get(verdict.id)
-            if future is not None and not future.done():
-                future.set_result(verdict)
+            await poller.poll()
+            events = [parse_monitor_message(frames)["event"] for frames in _arrived(monitor)]
+            # Read after the events and taken before them: what arrived before a break is no loss.
+            for frames in _arrived(socket):
+                self._take(frames)
+            for event in events:
+                self._hear(event)
 
-    async def _listen(self, monitor: zmq.asyncio.Socket) -> None:
-        while True:
-            event = parse_monitor_message(await monitor.recv_multipart())["event"]
-            self._health.hear(event)
-            if self._health.connected:
-                self._connected.set()
-            else:
-                self._connected.clear()
-            if self._health.refused:
-                self._fail_open(self._health.error(self.server))
-            elif event == zmq.EVENT_DISCONNECTED:
-                self._fail_open(DisconnectedError(f"the connection to {self.server} broke"))
+    def _take(self, frames: list[bytes]) -> None:
+        try:
+            verdict = _wire.decode(frames)
+        except ProtocolError as error:
+            self._fail_open(error)  # nobody can tell whose reply it was
+            return
+        if verdict.id == "":
+            self._fail_open(ProtocolError(f"the daemon could not read a request: {verdict.detail}"))
+            return
+        future = self._open.get(verdict.id)
+        if future is not None and not future.done():
+            future.set_result(verdict)
+
+    def _hear(self, event: int) -> None:
+        self._health.hear(event)
+        if self._health.connected:
+            self._connected.set()
+        else:
+            self._connected.clear()
+        if self._health.refused:
+            self._fail_open(self._health.error(self.server))
+        elif event == zmq.EVENT_DISCONNECTED:
+            self._fail_open(DisconnectedError(f"the connection to {self.server} broke"))
 
     def _fail_open(self, error: BucklerError) -> None:
         for future in self._open.values():
             if not future.done():
                 future.set_exception(error)
+
+
+def _arrived(socket: zmq.asyncio.Socket) -> Iterator[list[bytes]]:
+    """The messages that can be read without waiting."""
+    plain: zmq.Socket[bytes] = zmq.Socket.shadow(socket)
+    with contextlib.suppress(zmq.Again):
+        while True:
+            yield plain.recv_multipart(zmq.DONTWAIT)

@@ -51,9 +51,9 @@ def find_keys(server: str, server_key: str | None, secret_key: str | None) -> Ke
 
 
 def set_options(socket: zmq.Socket[Any], server: str, keys: Keys | None) -> None:
-    """No routing id is set: two clients with the same one would be one to the server."""
+    """No routing id is set: two clients with the same one would be one to the server. IMMEDIATE
+    stays 0: with 1 a connection that breaks takes replies along that have arrived already."""
     socket.setsockopt(zmq.LINGER, 0)
-    socket.setsockopt(zmq.IMMEDIATE, 1)  # no queue for a dead server
     socket.setsockopt(zmq.RECONNECT_IVL, 50)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
     socket.setsockopt(zmq.HEARTBEAT_IVL, 5000)
