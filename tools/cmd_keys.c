@@ -150,18 +150,21 @@ static int run_revoke(int argc, char **argv) {
     char path[4096];
     char line[Z85_KEY_SIZE + 2];
     const struct option_value table[] = {{"--state", true, &state}, {NULL, false, NULL}};
+    const char *key = argc > 1 ? argv[argc - 1] : "";
     int rest = 0;
-    int rc = command_options(&command_keys_revoke, argc, argv, table, &rest);
+    /* The key is not among the options: one in 85 begins with "-". */
+    int options = argc > 1 && z85_is_key(key) ? argc - 1 : argc;
+    int rc = command_options(&command_keys_revoke, options, argv, table, &rest);
     if (rc != 0) {
         return rc;
     }
-    if (rest + 1 != argc || !z85_is_key(argv[rest])) {
+    if (options == argc || rest != options) {
         return command_fail(EXIT_USAGE,
                             "keys revoke: takes one public key, 40 characters of Z85 (keys list)");
     }
     revoked_path(state, path, sizeof path);
     /* In one write and between line ends, so that neither a torn file nor two of us spoil another's line. */
-    int size = snprintf(line, sizeof line, "\n%s\n", argv[rest]);
+    int size = snprintf(line, sizeof line, "\n%s\n", key);
     CLEANUP(close_fd) int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (fd < 0) {
         return command_fail(EXIT_FAILED, "keys revoke: %s: %s", path, strerror(errno));

@@ -8,7 +8,7 @@ add_test(NAME hostile/daemon COMMAND ${BUCKLER_PYTHON} ${CMAKE_CURRENT_SOURCE_DI
 set_tests_properties(hostile/daemon PROPERTIES LABELS hostile TIMEOUT 900
                      ENVIRONMENT "BUCKLER_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY};PYTHONDONTWRITEBYTECODE=1")
 
-# Alone: it takes free tcp ports and looks at how many descriptors are left, which tests beside it would disturb.
+# Alone: a tcp port that it found free must still be free when its daemon binds it.
 add_test(NAME hostile/tenants COMMAND ${BUCKLER_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/test_tenants.py)
 set_tests_properties(hostile/tenants PROPERTIES LABELS hostile TIMEOUT 300 RUN_SERIAL TRUE
                      ENVIRONMENT "BUCKLER_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY};PYTHONDONTWRITEBYTECODE=1")

@@ -143,6 +143,13 @@ class Keys(unittest.TestCase):
     def test_refuses_to_revoke_what_is_no_key(self) -> None:
         self.assertEqual(ctl("keys", "revoke", "--state", self.site.daemon.state, "shop").returncode, 64)
 
+    def test_revokes_a_key_that_looks_like_an_option(self) -> None:
+        key = "-s" + "k" * 38
+        (self.site.daemon.state / "keys").mkdir(exist_ok=True)
+        self.assertEqual(ctl("keys", "revoke", "--state", self.site.daemon.state, key).returncode, 0)
+        self.assertEqual(ctl("keys", "revoke", "--state", self.site.daemon.state, key, key).returncode, 64)
+        self.assertIn(f"\n{key}\n", (self.site.daemon.state / "keys/revoked").read_text())
+
 
 class Tenants(unittest.TestCase):
     def start(self, tenant: str) -> Daemon:
