@@ -21,10 +21,11 @@ struct text_view {
 };
 
 struct canonical_text {
-    struct text_view raw;   /* as sent, validated */
-    struct text_view clean; /* NFKC, hidden and bidi characters removed, confusables in mixed-script words
-                             * folded, spaced letters joined; size 0 and text NULL when it differs from raw in
-                             * nothing but typography (spaces, ellipses, superscripts …) */
+    struct text_view raw; /* as sent, validated */
+    struct text_view
+        clean; /* NFKC, hidden and bidi characters removed, confusables in mixed-script words
+                * folded, spaced letters joined, leet and odd case undone; size 0 and text NULL when it
+                * differs from raw in nothing but typography (spaces, ellipses, superscripts …) */
     struct text_view
         hidden; /* what tag characters, variation selectors or encodings spelled; NULL when there is none */
     struct text_view folded; /* for list matching: clean, case-folded, confusable skeleton, leet digits read

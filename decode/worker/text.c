@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The order of the steps: decode the bytes, take out what is hidden (and keep what it spelled), compose,
- * unmix, join, look for encoded runs, write the views. `clean` is written only when something changed that a
- * model would see; a second view costs a second reading.
+ * unmix, look for encoded runs, join, spell plainly, write the views. `clean` is written only when something
+ * changed that a model would see; a second view costs a second reading.
  */
 #include "decode/worker/text.h"
 
@@ -222,6 +222,7 @@ static bool normalise(struct unicode *unicode, const struct text_view *raw, stru
     }
     work->folded.count = work->composed.count;
     text_join_letters(&work->composed, JOIN_CLEAN, false, &work->trace);
+    text_spell_plainly(&work->composed, &work->trace);
     struct text_trace unseen = {0};
     text_join_letters(&work->folded, JOIN_FOLDED, true, &unseen);
     text_fold_for_lists(unicode, &work->folded);

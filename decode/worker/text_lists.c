@@ -6,14 +6,10 @@
  */
 #include "decode/worker/text_steps.h"
 
-enum { MIN_WHOLE_WORD = 3, MAX_MENTION = 4 };
+enum { MIN_WHOLE_WORD = 3 };
 
 static bool is_ascii_letter(uint32_t c) {
     return c >= 'a' && c <= 'z';
-}
-
-static bool is_ascii_digit(uint32_t c) {
-    return c >= '0' && c <= '9';
 }
 
 static bool is_alike(enum script script) {
@@ -87,82 +83,8 @@ static void drop_invisible(struct points *text) {
     text->count = to;
 }
 
-/* ---- leet: only in tokens that mix letters with digits or signs ---- */
-
-static uint32_t leet_letter(uint32_t c) {
-    switch (c) {
-    case '0':
-        return 'o';
-    case '1':
-    case '!':
-        return 'i';
-    case '3':
-        return 'e';
-    case '4':
-    case '@':
-        return 'a';
-    case '5':
-    case '$':
-        return 's';
-    case '7':
-        return 't';
-    case '8':
-        return 'b';
-    case '9':
-        return 'g';
-    default:
-        return c;
-    }
-}
-
-static bool in_token(uint32_t c) {
-    return is_ascii_letter(c) || is_ascii_digit(c) || c == '@' || c == '$' || c == '!';
-}
-
-/* user@host.org, and @mentions longer than a disguised short word */
-static bool is_address(const struct points *text, size_t first, size_t end) {
-    for (size_t i = first; i < end; i++) {
-        if (text->p[i].code == '@') {
-            bool host =
-                end + 1 < text->count && text->p[end].code == '.' && is_ascii_letter(text->p[end + 1].code);
-            return host || (i == first && end - first > MAX_MENTION + 1);
-        }
-    }
-    return false;
-}
-
-static void read_token(struct points *text, size_t first, size_t end) {
-    size_t letters = 0;
-    /* Exclamation marks behind a word are just that. */
-    while (end > first && text->p[end - 1].code == '!') {
-        end--;
-    }
-    for (size_t i = first; i < end; i++) {
-        letters += is_ascii_letter(text->p[i].code);
-    }
-    if (letters == 0 || letters == end - first || is_address(text, first, end)) {
-        return;
-    }
-    for (size_t i = first; i < end; i++) {
-        text->p[i].code = leet_letter(text->p[i].code);
-    }
-}
-
-static void read_leet(struct points *text) {
-    for (size_t i = 0; i < text->count;) {
-        size_t end = i;
-        while (end < text->count && in_token(text->p[end].code)) {
-            end++;
-        }
-        if (end > i) {
-            read_token(text, i, end);
-        }
-        i = end > i ? end : i + 1;
-    }
-}
-
 void text_fold_for_lists(struct unicode *unicode, struct points *text) {
     drop_invisible(text);
     fold_letters(unicode, text);
-    read_leet(text);
+    text_read_leet(text);
 }

@@ -55,6 +55,12 @@ bool text_decode_runs(const struct points *text, struct points *found, struct te
 /* Flags control-token strings of the Gemma family. */
 void text_find_control_tokens(const struct points *text, struct text_trace *trace);
 
+/* Reads, in place, digits and signs that stand for letters in tokens that mix them with letters. */
+void text_read_leet(struct points *text);
+
+/* For the model: undoes, in place, leet and odd case where the text shows that they are meant. */
+void text_spell_plainly(struct points *text, struct text_trace *trace);
+
 /* Case, look-alikes, leet and what is still invisible: the view for lists, in place. */
 void text_fold_for_lists(struct unicode *unicode, struct points *text);
 

@@ -24,11 +24,14 @@ from safetensors.numpy import save_file
 from scipy.optimize import minimize
 
 from guard import figures, ngrams, rows
-from guard.model import AFTER_PROMPT, BEFORE_PROMPT, FIRST_LORA, PROJECTIONS, PROMPT_TOKENS, RANK, SPAN, STRIDE, TAPS
+from guard.model import AFTER_PROMPT, BEFORE_PROMPT, FIRST_LORA, PROJECTIONS, PROMPT_TOKENS, RANK, TAPS
 from guard.targets import Floats, targets
 from guard.train import SEED
 
 SERVED_WINDOW = 256
+# Finer than in training: with 64 and 32, harm between 400 harmless words was caught 12 to 52 times in a hundred,
+# with 48 and 16 20 to 72 times, at 2.8 % of everyday texts denied (2.5 %). 32 and 16: 44 to 89, at 6.0 %.
+JUDGED_SPANS = {"tokens": 48, "stride": 16}
 FEWEST = 40  # positives from sources that were left out, for a calibration of its own
 TARGETS = {"fpr_5": 0.05, "fpr_1": 0.01, "fpr_0.3": 0.003}
 
@@ -246,7 +249,7 @@ def main() -> None:
         "pooling": "mean",
         "layers": list(TAPS),
         "window": SERVED_WINDOW,
-        "spans": {"tokens": SPAN, "stride": STRIDE},
+        "spans": JUDGED_SPANS,
         "context": {"before": BEFORE_PROMPT, "after": AFTER_PROMPT, "tokens": PROMPT_TOKENS},
         "ngrams": {"buckets": ngrams.BUCKETS},
         "categories": list(rows.OUTPUTS),
