@@ -223,7 +223,7 @@ class AsyncClient:
 
 def _arrived(socket: zmq.asyncio.Socket) -> Iterator[list[bytes]]:
     """The messages that can be read without waiting."""
-    plain: zmq.Socket[bytes] = zmq.Socket.shadow(socket)
+    plain: zmq.Socket[bytes] = zmq.Socket.shadow(socket.underlying)
     with contextlib.suppress(zmq.Again):
         while True:
             yield plain.recv_multipart(zmq.DONTWAIT)
