@@ -103,6 +103,23 @@ def test_a_reply_from_before_the_break_is_no_loss(server: Server) -> None:
     assert len(server.requests) == 1
 
 
+def test_a_fault_while_listening_fails_the_call_and_the_next_one_works(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*_: object) -> None:
+        raise RuntimeError("a fault")
+
+    async def call() -> str:
+        async with buckler.AsyncClient(server.endpoint) as client:
+            with monkeypatch.context() as patch:
+                patch.setattr(client, "_take", fault)
+                with pytest.raises(buckler.BucklerError, match="a fault"):
+                    await client.classify(text="hello")
+            return (await client.classify(text="hello")).verdict
+
+    assert run(call()) == "allow"
+
+
 def test_nobody_there_is_an_error(tmp_path: Path) -> None:
     async def work() -> None:
         async with buckler.AsyncClient(f"ipc://{tmp_path}/nobody.sock", timeout=0.2) as client:

@@ -51,6 +51,7 @@ class AsyncClient:
         socket.connect(self.server)
         self._socket, self._monitor = socket, monitor
         self._listening = asyncio.create_task(self._listen(socket, monitor))
+        self._listening.add_done_callback(self._stopped_listening)
         return socket
 
     async def _disconnect(self) -> None:
@@ -146,7 +147,8 @@ class AsyncClient:
     async def _attempt(self, op: str, fields: dict[str, Any]) -> Verdict:
         request_id = f"p{next(self._ids)}"
         frames = _wire.encode(op, request_id, **fields)
-        if self._health.must_renew(self.server):
+        deaf = self._listening is not None and self._listening.done()
+        if self._health.must_renew(self.server) or deaf:
             await self._disconnect()
         socket = self._socket or self._connect()
         future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
@@ -203,6 +205,12 @@ class AsyncClient:
         future = self._open.get(verdict.id)
         if future is not None and not future.done():
             future.set_result(verdict)
+
+    def _stopped_listening(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self._fail_open(
+                BucklerError(f"listening to {self.server} failed: {task.exception()!r}")
+            )
 
     def _hear(self, event: int) -> None:
         self._health.hear(event)
