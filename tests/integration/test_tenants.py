@@ -197,7 +197,8 @@ class Tenants(unittest.TestCase):
             os.kill(daemon.pids("buckler-audit")[0], signal.SIGSTOP)  # nothing is answered meanwhile
             for client in clients:
                 client.send({"op": "classify", "id": "w", "parts": [{"kind": "text"}]}, b"hello")
-            wait_for(lambda: [c for c in clients[:1] if c.ask({"op": "ping", "id": "p"})])
+            for client in clients:  # behind what each has sent: all three have arrived
+                self.assertEqual(client.ask({"op": "ping", "id": "p"})["status"], 200)
             os.kill(daemon.pids("buckler-audit")[0], signal.SIGCONT)
             codes = sorted(str(c.receive()["code"]) for c in clients)  # type: ignore[index]
             for client in clients:
