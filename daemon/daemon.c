@@ -25,7 +25,7 @@
 #include "daemon/reload.h"
 #include "daemon/request.h"
 
-enum { DRAIN_MS = 20000 };
+enum { DRAIN_MS = 20000, DRAIN_LAST_MS = 5000 };
 
 void daemon_fail(struct daemon *d, int exit_code, const char *message_id, const char *sentence) {
     log_error(&d->log, message_id, "%s", sentence);
@@ -84,7 +84,13 @@ static void on_stop(void *user, int signal_number) {
 static void on_drain_timeout(void *user) {
     struct daemon *d = user;
     log_warning(&d->log, "drain", "%u requests did not end in time", d->request_count);
-    loop_stop(d->loop);
+    if (d->drain_is_late) {
+        loop_stop(d->loop);
+        return;
+    }
+    d->drain_is_late = true; /* what is left gets its reply and its record, and a moment to do so */
+    loop_arm(d->drain_timer, clock_monotonic_ns() + (uint64_t)DRAIN_LAST_MS * 1000000u);
+    request_end_all(d);
 }
 
 /* ---- start ---- */

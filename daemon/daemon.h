@@ -41,7 +41,7 @@ struct daemon {
     bool check_only;          /* --check: load, run the examples, exit */
     enum daemon_state state;
     int exit_code;
-    bool stop_recorded;
+    bool stop_recorded, drain_is_late;
 
     struct loop *loop;
     struct loop_source *engine_source, *deadline_timer, *drain_timer, *admission_timer;

@@ -107,6 +107,7 @@ void request_audit_back(struct daemon *d,
                         uint64_t recovered_next); /* it came back with this many records on disk */
 void request_proof(struct daemon *d, uint64_t number, const char *leaf, const char *proof); /* "": none */
 void request_deadlines(struct daemon *d);  /* the earliest deadline passed */
+void request_end_all(struct daemon *d);    /* what is still being judged gets 503 draining */
 void request_admit_next(struct daemon *d); /* requests left: starts those whose turn it is */
 
 /* Fails a request with the status that belongs to the code; `detail` is for the client. Returns for use in

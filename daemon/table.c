@@ -62,19 +62,29 @@ static void arm_deadlines(struct daemon *d) {
     loop_arm(d->deadline_timer, earliest == UINT64_MAX ? 0 : earliest);
 }
 
-void request_deadlines(struct daemon *d) {
-    uint64_t now = clock_monotonic_ns();
+/* Ends what is still being judged and has its deadline up to `until_ns`. */
+static void end_judged(struct daemon *d, uint64_t until_ns, enum policy_failure failure, uint16_t status,
+                       const char *code, const char *detail) {
     struct request *r = d->requests;
     while (r != NULL) {
         struct request *next = r->next;
-        if (request_is_judged_now(r) && r->deadline_ns <= now) {
-            request_fail(r, FAILURE_DEADLINE, 504, "deadline",
-                         "the deadline passed before the content was judged");
+        if (request_is_judged_now(r) && r->deadline_ns <= until_ns) {
+            request_fail(r, failure, status, code, "%s", detail);
             request_end_early(r);
         }
         r = next;
     }
     arm_deadlines(d);
+}
+
+void request_deadlines(struct daemon *d) {
+    end_judged(d, clock_monotonic_ns(), FAILURE_DEADLINE, 504, "deadline",
+               "the deadline passed before the content was judged");
+}
+
+void request_end_all(struct daemon *d) {
+    end_judged(d, UINT64_MAX, FAILURE_OVERLOADED, 503, "draining",
+               "the daemon stopped before the content was judged; ask another one");
 }
 
 static void cancel(struct daemon *d, uint64_t front_id, const struct ipc_request *in) {

@@ -295,6 +295,27 @@ class Lifecycle(unittest.TestCase):
             self.assertTrue({r["id"] for r in replies} <= recorded)
             self.assertEqual(daemon.records()[-1].get("event"), "stop")
 
+    def test_a_drain_that_runs_out_of_time_leaves_nobody_without_a_reply(self) -> None:
+        """More than two cores read in the time of a drain; on a machine that reads it all, all are judged."""
+        ids = {f"d{i}" for i in range(250)}
+        with Daemon() as daemon, Client(daemon.endpoint) as client:
+            for name in ids:
+                header = {"op": "classify", "id": name, "parts": [{"kind": "text"}], "deadline_ms": 300000}
+                client.send(header, f"{name}. ".encode() + b"The garden was quiet. " * 100)
+            self.assertEqual(client.ask({"op": "ping", "id": "p"})["status"], 200)
+            assert daemon.process is not None
+            daemon.process.send_signal(signal.SIGTERM)
+            replies: dict[str, Reply] = {}
+            while len(replies) < len(ids) and (reply := client.receive()) is not None:
+                replies[reply["id"]] = reply
+            self.assertEqual(set(replies), ids)
+            for reply in replies.values():
+                self.assertIn((reply["status"], reply["code"]), {(200, "ok"), (503, "draining")})
+                self.assertTrue(reply["status"] == 200 or reply["verdict"] != "allow")
+            self.assertEqual(daemon.process.wait(timeout=60), 0)
+            self.assertEqual(sorted(r["request"] for r in daemon.verdict_records()), sorted(ids))
+            self.assertEqual(daemon.records()[-1].get("event"), "stop")
+
     def test_a_proof_that_is_wanted_comes_with_the_verdict(self) -> None:
         with Daemon(tiny_config(), tiny()) as daemon, Client(daemon.endpoint) as client:
             self.assertNotIn("proof", client.text("hello")["audit"])
